@@ -1,0 +1,123 @@
+package record
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/cqrsflow/cqrsflow/event"
+)
+
+// Command makes the record of a command for the given topic and partition. data must not change afterwards.
+func (e *Encoder) Command(c *event.Command, topic string, partition int32, content string, data []byte) *kgo.Record {
+	e.reserve(12, maxNumber+maxTime)
+	from := len(e.headers)
+	e.add(hSpecVersion, specVersion)
+	e.text(hID, c.ID)
+	e.text(hType, c.Type)
+	e.add(hSource, e.sourceOf("", "commands"))
+	e.add(hContentType, contentType(content))
+	if !c.Time.IsZero() {
+		e.time(hTime, c.Time)
+	}
+	if c.ExpectedVersion != event.AnyVersion {
+		e.number(hExpectedVersion, int64(c.ExpectedVersion))
+	}
+	e.text(hCausationID, c.CausationID)
+	e.text(hCorrelationID, c.CorrelationID)
+	e.text(hTraceParent, c.TraceParent)
+	if c.ReturnState {
+		e.add(hReturn, returnState)
+	}
+	if data == nil {
+		data = []byte{} // null is no command: on a compacted topic it would be a deletion
+	}
+	return &kgo.Record{Topic: topic, Partition: partition, Key: streamKey(c.Stream), Value: data,
+		Headers: e.headers[from:len(e.headers):len(e.headers)]}
+}
+
+// ParseCommand reads a record from a commands topic: what is known of it and its content type. Where
+// it fails (event.ErrMalformed), the command holds what could be read, its ID at least, so that an
+// outcome can be written. Headers that it does not know are left alone: other programs may add theirs.
+func ParseCommand(r *kgo.Record, names *Names) (c event.Command, content string, err error) {
+	c.ExpectedVersion = event.AnyVersion
+	bad := func(header string, v []byte, want string) {
+		if err == nil {
+			err = fmt.Errorf("%w: header %s is %q; it must be %s", event.ErrMalformed, header, clip(v), want)
+		}
+	}
+	content = JSON
+	for i := range r.Headers {
+		h := &r.Headers[i]
+		switch h.Key {
+		case hID:
+			if event.CheckCommandID(view(h.Value)) != nil {
+				bad(hID, h.Value, "1 to 64 printable ASCII characters")
+				continue
+			}
+			c.ID = string(h.Value)
+		case hType:
+			c.Type = names.intern(h.Value)
+		case hContentType:
+			content = names.intern(h.Value)
+		case hTime:
+			t, perr := time.Parse(time.RFC3339Nano, view(h.Value))
+			if perr != nil || t.Year() < 1 || t.Year() > 9999 {
+				bad(hTime, h.Value, "an RFC 3339 time such as 1997-01-01T00:00:00Z")
+				continue
+			}
+			c.Time = t.UTC()
+		case hExpectedVersion:
+			v, ok := isDigits(h.Value)
+			if !ok {
+				bad(hExpectedVersion, h.Value, "a version, 0 or more")
+				continue
+			}
+			c.ExpectedVersion = event.Version(v)
+		case hCausationID:
+			c.CausationID = string(h.Value)
+		case hCorrelationID:
+			c.CorrelationID = string(h.Value)
+		case hTraceParent:
+			c.TraceParent = string(h.Value)
+		case hReturn:
+			c.ReturnState = view(h.Value) == "state"
+		case hSpecVersion:
+			if view(h.Value) != "1.0" {
+				bad(hSpecVersion, h.Value, "1.0")
+			}
+		}
+	}
+	if c.ID == "" {
+		c.ID = DefaultCommandID(r.Partition, r.Offset)
+	}
+	if err == nil {
+		switch kerr := event.CheckStreamID(r.Key); {
+		case kerr != nil:
+			err = kerr
+		case c.Type == "":
+			err = fmt.Errorf("%w: the header ce_type is missing; it names the command, such as order.v1.PlaceOrder", event.ErrMalformed)
+		case r.Value == nil:
+			err = fmt.Errorf("%w: the value is null; a command with nothing set has zero bytes", event.ErrMalformed)
+		}
+	}
+	c.Stream = event.StreamID(r.Key)
+	return c, content, err
+}
+
+// DefaultCommandID is the ID of a command that came without one: "<partition>-<offset>".
+func DefaultCommandID(partition int32, offset int64) string {
+	b := make([]byte, 0, 24)
+	b = strconv.AppendInt(b, int64(partition), 10)
+	b = append(b, '-')
+	return string(strconv.AppendInt(b, offset, 10))
+}
+
+func clip(b []byte) string {
+	if len(b) > 64 {
+		return string(b[:64]) + "…"
+	}
+	return string(b)
+}
