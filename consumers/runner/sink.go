@@ -41,7 +41,8 @@ type Checkpoint struct {
 	CommandOffset int64
 }
 
-// Batch is what a sink applies in one step: the changes, what is parked, and the checkpoint.
+// Batch is what a sink applies in one step: the changes, what is parked, and the checkpoint. It and
+// everything in it belong to the sink until Apply returns; keep nothing of it.
 type Batch struct {
 	Partition Partition
 	// From is the checkpoint that the store must still have, To the one after the batch. In a drain of
@@ -50,9 +51,14 @@ type Batch struct {
 	// Events are decoded and of the types that the projection wants, in offset order. Outcomes likewise.
 	Events   []event.Recorded
 	Outcomes []event.Outcome
-	// Park are pointers to add, Unpark offsets of pointers that the batch has drained.
+	// Park are pointers to add, or to replace where one with the same offset is there. Unpark are the
+	// offsets of pointers that the batch has drained: where one of them is gone, somebody else drained
+	// or dropped it, and the batch fails whole with event.ErrFenced.
 	Park   []Pointer
 	Unpark []int64
+	// Gaps are streams of which an operator dropped events: their versions may jump in this batch.
+	// In every other stream a jump is event.ErrCorrupt.
+	Gaps map[event.StreamID]bool
 }
 
 // Pointer is a parked event: where it stands in the log and why it was set aside.
@@ -62,8 +68,11 @@ type Pointer struct {
 	Reason   string
 	Attempts int
 	ParkedAt time.Time
-	// Retry is set by an operator: the partition's worker drains it.
+	// Retry is set by an operator: the partition's worker drains it, with everything parked of its stream.
 	Retry bool
+	// Dropped is set by an operator: the event is given up. The pointer stays, no longer parking its
+	// stream, until the stream's next event is applied across the gap that it leaves (Batch.Gaps).
+	Dropped bool
 }
 
 // Poison is a sink's refusal of one event: its stream is parked from there on.
