@@ -1,0 +1,36 @@
+package config
+
+// nearest returns the candidate that s was most likely meant to be; empty where none is close.
+func nearest(s string, candidates []string) string {
+	best, distance := "", len(s)/3+1
+	for _, c := range candidates {
+		if d := edits(s, c); d < distance || d == distance && best == "" {
+			best, distance = c, d
+		}
+	}
+	return best
+}
+
+// edits is the number of insertions, deletions, substitutions and swaps of neighbours that turn a into b
+// (optimal string alignment).
+func edits(a, b string) int {
+	before, above, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range above {
+		above[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(above[j]+1, row[j-1]+1, above[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, above, row = above, row, before
+	}
+	return above[len(b)]
+}
