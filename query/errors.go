@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/puddle/v2"
 
 	"github.com/cqrsflow/cqrsflow/event"
 )
@@ -19,7 +22,7 @@ var (
 )
 
 // storeError sorts what Postgres or the way to it says into the categories. What the caller's own context
-// ended keeps its error; whatever may work later is event.ErrUnavailable.
+// ended keeps its error; whatever may work later is event.ErrUnavailable; all else is a fault of the program.
 func storeError(ctx context.Context, doing string, err error) error {
 	if err == nil {
 		return nil
@@ -27,11 +30,25 @@ func storeError(ctx context.Context, doing string, err error) error {
 	if cause := ctx.Err(); cause != nil {
 		return fmt.Errorf("%s: %w", doing, cause)
 	}
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && !transient(pg.Code) {
-		return fmt.Errorf("%s: %w", doing, err)
+	if unreachable(err) {
+		return fmt.Errorf("%s: %w: %w", doing, event.ErrUnavailable, err)
 	}
-	return fmt.Errorf("%s: %w: %w", doing, event.ErrUnavailable, err)
+	return fmt.Errorf("%s: %w", doing, err)
+}
+
+func unreachable(err error) bool {
+	var (
+		answer  *pgconn.PgError
+		connect *pgconn.ConnectError
+		network net.Error
+	)
+	switch {
+	case errors.As(err, &answer):
+		return transient(answer.Code)
+	case errors.As(err, &connect), errors.As(err, &network), errors.Is(err, puddle.ErrClosedPool):
+		return true
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || pgconn.SafeToRetry(err)
 }
 
 // transient tells the SQLSTATEs that another attempt may not meet: connection exceptions (08), insufficient

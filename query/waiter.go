@@ -280,3 +280,17 @@ func through(known []event.Position, m Model) []event.Position {
 	}
 	return out
 }
+
+// Tracker is a Waiter bound to one read model.
+type Tracker struct {
+	waiter *Waiter
+	model  Model
+}
+
+// Of binds the Waiter to a read model.
+func (w *Waiter) Of(m Model) Tracker { return Tracker{waiter: w, model: m} }
+
+// Wait is Waiter.Wait for the read model.
+func (t Tracker) Wait(ctx context.Context, after []event.Position) ([]event.Position, error) {
+	return t.waiter.Wait(ctx, t.model, after)
+}
