@@ -137,8 +137,9 @@ type CheckpointMarker struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Offset in the partition of the events topic at which the round began: events before it are in snapshots.
 	EventOffset int64 `protobuf:"varint,1,opt,name=event_offset,json=eventOffset,proto3" json:"event_offset,omitempty"`
-	// Offset in the partition of the outcomes topic at which the window of known command IDs starts.
-	OutcomeOffset int64 `protobuf:"varint,2,opt,name=outcome_offset,json=outcomeOffset,proto3" json:"outcome_offset,omitempty"`
+	// Offset in the partition of the commands topic after the last command that had appended events when the round
+	// began; 0 where none had.
+	AppendOffset int64 `protobuf:"varint,2,opt,name=append_offset,json=appendOffset,proto3" json:"append_offset,omitempty"`
 	// Offset of the next command in the partition of the commands topic when the round began.
 	CommandOffset int64 `protobuf:"varint,3,opt,name=command_offset,json=commandOffset,proto3" json:"command_offset,omitempty"`
 	// Identity of the events topic, to notice that it was deleted and made again.
@@ -188,9 +189,9 @@ func (x *CheckpointMarker) GetEventOffset() int64 {
 	return 0
 }
 
-func (x *CheckpointMarker) GetOutcomeOffset() int64 {
+func (x *CheckpointMarker) GetAppendOffset() int64 {
 	if x != nil {
-		return x.OutcomeOffset
+		return x.AppendOffset
 	}
 	return 0
 }
@@ -236,10 +237,10 @@ const file_cqrsflow_v1_snapshot_proto_rawDesc = "" +
 	"\x05state\x18\x05 \x01(\fR\x05state\x125\n" +
 	"\x17recorded_time_unix_nano\x18\x06 \x01(\x03R\x14recordedTimeUnixNano\x12>\n" +
 	"\x1ceffective_time_max_unix_nano\x18\a \x01(\x03R\x18effectiveTimeMaxUnixNano\x12\x12\n" +
-	"\x04hash\x18\b \x01(\fR\x04hash\"\xf7\x01\n" +
+	"\x04hash\x18\b \x01(\fR\x04hash\"\xf5\x01\n" +
 	"\x10CheckpointMarker\x12!\n" +
-	"\fevent_offset\x18\x01 \x01(\x03R\veventOffset\x12%\n" +
-	"\x0eoutcome_offset\x18\x02 \x01(\x03R\routcomeOffset\x12%\n" +
+	"\fevent_offset\x18\x01 \x01(\x03R\veventOffset\x12#\n" +
+	"\rappend_offset\x18\x02 \x01(\x03R\fappendOffset\x12%\n" +
 	"\x0ecommand_offset\x18\x03 \x01(\x03R\rcommandOffset\x12\x19\n" +
 	"\btopic_id\x18\x04 \x01(\tR\atopicId\x125\n" +
 	"\x17recorded_time_unix_nano\x18\x05 \x01(\x03R\x14recordedTimeUnixNano\x12 \n" +

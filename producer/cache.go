@@ -1,0 +1,73 @@
+package producer
+
+import (
+	"container/list"
+
+	"github.com/cqrsflow/cqrsflow/decider"
+	"github.com/cqrsflow/cqrsflow/event"
+)
+
+// loaded is a stream with its state decoded and folded.
+type loaded struct {
+	id   event.StreamID
+	head head
+	decider.Snapshot
+	// bytes estimates what it holds in memory: the encoded size of the state and the events folded onto it.
+	bytes int
+}
+
+// cache keeps recently used streams of a partition decoded, up to a number of bytes. States are
+// immutable, so an entry can be handed out. One goroutine uses it.
+type cache struct {
+	limit, used int
+	entries     map[event.StreamID]*list.Element
+	order       list.List // front: most recently used
+}
+
+// entryOverhead is what an entry costs besides its state, roughly.
+const entryOverhead = 400
+
+func newCache(limit int) *cache {
+	return &cache{limit: limit, entries: map[event.StreamID]*list.Element{}}
+}
+
+func (c *cache) get(id event.StreamID) (*loaded, bool) {
+	el, ok := c.entries[id]
+	if !ok {
+		return nil, false
+	}
+	c.order.MoveToFront(el)
+	return el.Value.(*loaded), true
+}
+
+func (c *cache) put(l *loaded) {
+	if el, ok := c.entries[l.id]; ok {
+		c.used += l.bytes - el.Value.(*loaded).bytes
+		el.Value = l
+		c.order.MoveToFront(el)
+	} else {
+		c.entries[l.id] = c.order.PushFront(l)
+		c.used += l.bytes + entryOverhead
+	}
+	for c.used > c.limit && c.order.Len() > 0 {
+		c.remove(c.order.Back())
+	}
+}
+
+func (c *cache) drop(id event.StreamID) {
+	if el, ok := c.entries[id]; ok {
+		c.remove(el)
+	}
+}
+
+func (c *cache) remove(el *list.Element) {
+	l := c.order.Remove(el).(*loaded)
+	delete(c.entries, l.id)
+	c.used -= l.bytes + entryOverhead
+}
+
+func (c *cache) clear() {
+	clear(c.entries)
+	c.order.Init()
+	c.used = 0
+}

@@ -1,0 +1,215 @@
+package producer
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/schemas/record"
+	"github.com/cqrsflow/cqrsflow/topology"
+)
+
+// The codes of outcomes that the processor itself gives; the domain has its own.
+const (
+	CodeInvalid           = "invalid_command"
+	CodeMalformed         = "malformed_command"
+	CodeUnknownCommand    = "unknown_command"
+	CodeWrongPartition    = "wrong_partition"
+	CodeCommandIDReused   = "command_id_reused"
+	CodeVersionConflict   = "version_conflict"
+	CodeEventTooLarge     = "event_too_large"
+	CodeInternal          = "internal"
+	CodeStreamUndecodable = "stream_undecodable"
+)
+
+// step decides commands one after the other; what it needs besides the partition lives as long as the worker.
+type step struct {
+	enc   *encoder
+	names record.Names
+	emit  emit
+	// panicked is told of a decider that panicked.
+	panicked func(p *partition, c *event.Command, reason any, stack []byte)
+}
+
+// command decides one record of the partition's commands topic: its events and its outcome are handed
+// to emit and put into the overlay. An error is the store's fault, never the command's.
+func (s *step) command(p *partition, r *kgo.Record, now time.Time) (event.Outcome, error) {
+	c, content, perr := record.ParseCommand(r, &s.names)
+	o := event.Outcome{Aggregate: p.typ.Name, Stream: c.Stream, CommandID: c.ID, Partition: r.Partition, CommandOffset: r.Offset,
+		CorrelationID: c.CorrelationID, TraceParent: c.TraceParent, RecordedTime: recorded(now, time.Time{})}
+	if err := s.decide(p, r, &c, content, perr, now, &o); err != nil {
+		return o, err
+	}
+	if p.over.lastAppend >= 0 {
+		o.Position = event.Position{Aggregate: p.typ.Name, Partition: p.number, Offset: p.over.lastAppend}
+	}
+	if len(o.State) > p.limits.eventBytes {
+		o.State = nil
+	}
+	rec, err := s.enc.Outcome(&o, p.topics.Outcomes)
+	if err != nil {
+		return o, err
+	}
+	s.emit(rec)
+	p.over.outcome = rec
+	p.over.nextCommand = r.Offset + 1
+	return o, nil
+}
+
+func (s *step) decide(p *partition, r *kgo.Record, c *event.Command, content string, perr error, now time.Time, o *event.Outcome) error {
+	invalid := func(code, message string, fields []event.FieldError) error {
+		o.Kind, o.Code, o.Message, o.Fields = event.Invalid, code, strings.ToValidUTF8(message, "\uFFFD"), fields
+		return nil
+	}
+	// 1. Decode and validate.
+	if perr != nil {
+		return invalid(CodeMalformed, perr.Error(), nil)
+	}
+	if want := topology.PartitionOfStream(c.Stream, p.count); want != p.number {
+		return invalid(CodeWrongPartition, fmt.Sprintf("the key %s belongs on partition %d of %d (murmur2), not on %d", c.Stream, want, p.count, p.number), nil)
+	}
+	body, err := p.typ.Codec.DecodeCommand(c.Type, content, r.Value)
+	switch {
+	case errors.Is(err, event.ErrUnknownType):
+		return invalid(CodeUnknownCommand, fmt.Sprintf("%s takes no command %q", p.typ.Name, c.Type), nil)
+	case err != nil:
+		return invalid(CodeMalformed, err.Error(), nil)
+	}
+	if fields := p.typ.Codec.ValidateCommand(body); len(fields) > 0 {
+		return invalid(CodeInvalid, "the command breaks the rules of its schema", fields)
+	}
+
+	// 2. Load and replay.
+	l, err := p.load(c.Stream)
+	if errors.Is(err, event.ErrUndecodable) || errors.Is(err, event.ErrUnknownType) {
+		o.Kind, o.Code, o.Message = event.Rejected, CodeStreamUndecodable, "the stream holds an event that cannot be read"
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	o.Version = l.Version
+	o.RecordedTime = recorded(now, l.RecordedTime)
+	o.Digest = digestOf(c.Type, r.Value)
+
+	// 4. Known? (3, the permission check, comes with the identities that it needs.)
+	key := knownKeyOf(c.Stream, c.Principal, c.ID)
+	k, err := p.lookup(key)
+	if err != nil {
+		return err
+	}
+	if k != nil {
+		if len(k.Digest) > 0 && string(k.Digest) != string(o.Digest) {
+			return invalid(CodeCommandIDReused, fmt.Sprintf("the command ID %s was used for another command of %s", c.ID, c.Stream), nil)
+		}
+		o.Kind, o.Replayed, o.Events = event.Accepted, k.Offset != r.Offset, k.refs()
+		return s.withState(p, c, l, o)
+	}
+	// 5. Expected version.
+	if c.ExpectedVersion != event.AnyVersion && c.ExpectedVersion != l.Version {
+		o.Kind, o.Code = event.Conflict, CodeVersionConflict
+		o.Message = fmt.Sprintf("expected version %d of %s, it is %d", c.ExpectedVersion, c.Stream, l.Version)
+		return s.withState(p, c, l, o)
+	}
+	// 6. Decide.
+	c.RecordedTime, c.Version = o.RecordedTime, l.Version
+	if c.Time.IsZero() {
+		c.Time = o.RecordedTime
+	}
+	c.Time = c.Time.Truncate(time.Microsecond)
+	next, events, err := s.run(p, c, body, l)
+	if r, ok := errors.AsType[*event.Rejection](err); ok {
+		o.Kind, o.Code, o.Message = event.Rejected, r.Code, strings.ToValidUTF8(r.Message, "\uFFFD")
+		return s.withState(p, c, l, o)
+	}
+	if err != nil {
+		return err
+	}
+	// 7. Append.
+	o.Kind = event.Accepted
+	for i := range events {
+		env := &events[i]
+		env.CommandOffset, env.Partition, env.LastOfCommand = r.Offset, p.number, i == len(events)-1
+		rec := s.enc.Event(env, p.topics.Events)
+		s.emit(rec)
+		p.over.events = append(p.over.events, appended{env: *env, record: rec})
+		o.Events = append(o.Events, event.Ref{Type: env.Type, Version: env.Version})
+	}
+	if len(events) > 0 {
+		p.over.streams[c.Stream] = next
+		p.over.lastAppend = r.Offset
+	}
+	k = &known{Offset: r.Offset, Recorded: o.RecordedTime.UnixNano(), Version: next.Version, Digest: o.Digest}
+	for _, e := range o.Events {
+		k.Types = append(k.Types, e.Type)
+	}
+	p.over.known[key] = k
+	return s.withState(p, c, next, o)
+}
+
+// run calls the aggregate's own functions: the events with their envelopes, and the state after them.
+// An aggregate that panics has rejected the command.
+func (s *step) run(p *partition, c *event.Command, body any, l *loaded) (next *loaded, events []event.Envelope, err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			if s.panicked != nil {
+				s.panicked(p, c, reason, debug.Stack())
+			}
+			next, events, err = nil, nil, event.Reject(CodeInternal, "the command could not be decided")
+		}
+	}()
+	bodies, err := p.typ.Decide(*c, body, l.State)
+	if err != nil {
+		if _, ok := errors.AsType[*event.Rejection](err); !ok {
+			return nil, nil, event.Reject(CodeInternal, "the command could not be decided")
+		}
+		return nil, nil, err
+	}
+	n := *l
+	next = &n
+	for _, b := range bodies {
+		env := event.Envelope{Aggregate: p.typ.Name, Stream: c.Stream, Version: next.Version + 1, Time: c.Time, RecordedTime: c.RecordedTime,
+			CausationID: c.ID, CorrelationID: c.CorrelationID, TraceParent: c.TraceParent, Principal: c.Principal}
+		env.Type, env.ContentType, env.Data, err = p.typ.Codec.EncodeEvent(nil, b)
+		if err != nil {
+			return nil, nil, fmt.Errorf("encode an event of %s/%s: %w", p.typ.Name, c.Stream, err)
+		}
+		if len(env.Data) > p.limits.eventBytes {
+			return nil, nil, event.Reject(CodeEventTooLarge, "the event %s would have %d bytes; at most %d are allowed", env.Type, len(env.Data), p.limits.eventBytes)
+		}
+		next.State = p.typ.Evolve(next.State, b)
+		next.Version = env.Version
+		next.bytes += len(env.Data)
+		events = append(events, env)
+	}
+	next.RecordedTime = c.RecordedTime
+	next.head.Version = next.Version
+	next.head.RecordedTime = c.RecordedTime.UnixNano()
+	next.head.EffectiveMax = max(next.head.EffectiveMax, c.Time.UnixNano())
+	return next, events, nil
+}
+
+func (s *step) withState(p *partition, c *event.Command, l *loaded, o *event.Outcome) error {
+	o.Version = l.Version
+	if !c.ReturnState || l.Version == 0 {
+		return nil
+	}
+	var err error
+	o.State, err = p.typ.Codec.EncodeState(nil, l.State)
+	return err
+}
+
+// recorded is the time to record: the clock's, in microseconds, as that is what every store keeps, but
+// never before the stream's last.
+func recorded(now, last time.Time) time.Time {
+	now = now.UTC().Truncate(time.Microsecond)
+	if now.Before(last) {
+		return last
+	}
+	return now
+}

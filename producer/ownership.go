@@ -1,0 +1,204 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/cqrsflow/cqrsflow/event"
+)
+
+// assigned begins to restore partitions. They are not fetched until that is done; the others go on meanwhile.
+func (w *worker) assigned(life context.Context, cl *kgo.Client, m map[string][]int32) {
+	cl.PauseFetchPartitions(m)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mu.joined = true
+	for topic, numbers := range m {
+		for _, n := range numbers {
+			o := &owned{tp: topicPartition{topic, n}}
+			w.mu.owned[o.tp] = o
+			w.restoreLocked(life, cl, o)
+		}
+	}
+}
+
+// revoked gives partitions up, at the end of the transaction where one is in progress. A transaction
+// is never ended in here: the session's lock is held.
+func (w *worker) revoked(m map[string][]int32) {
+	w.mu.Lock()
+	for topic, numbers := range m {
+		for _, n := range numbers {
+			tp := topicPartition{topic, n}
+			if o := w.mu.owned[tp]; o != nil {
+				delete(w.mu.owned, tp)
+				o.cancel()
+				w.mu.leaving = append(w.mu.leaving, o)
+			}
+		}
+	}
+	var leaving []*owned
+	if !w.mu.busy {
+		leaving, w.mu.leaving = w.mu.leaving, nil
+	}
+	w.mu.Unlock()
+	w.giveUp(leaving)
+}
+
+func (w *worker) revokeAll() {
+	w.mu.Lock()
+	leaving := w.mu.leaving
+	w.mu.leaving = nil
+	for tp, o := range w.mu.owned {
+		o.cancel()
+		leaving = append(leaving, o)
+		delete(w.mu.owned, tp)
+	}
+	w.mu.Unlock()
+	w.giveUp(leaving)
+}
+
+func (w *worker) giveUp(leaving []*owned) {
+	for _, o := range leaving {
+		<-o.restored
+		if o.release == nil {
+			continue
+		}
+		if err := o.release(); err != nil {
+			w.log.Warn("closing a local store", "partition", o.part.String(), "err", err)
+		}
+	}
+}
+
+// enter and leave surround a transaction.
+func (w *worker) enter() {
+	w.mu.Lock()
+	w.mu.busy = true
+	w.mu.Unlock()
+}
+
+func (w *worker) leave() {
+	w.mu.Lock()
+	leaving := w.mu.leaving
+	w.mu.busy, w.mu.leaving = false, nil
+	w.mu.Unlock()
+	w.giveUp(leaving)
+}
+
+// serving returns the partition if it is owned and restored.
+func (w *worker) serving(tp topicPartition) *owned {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if o := w.mu.owned[tp]; o != nil && o.state == serving {
+		return o
+	}
+	return nil
+}
+
+// again restores a partition once more, from what its store has: after an abort, or when the store failed.
+func (w *worker) again(life context.Context, cl *kgo.Client, o *owned) {
+	cl.PauseFetchPartitions(map[string][]int32{o.tp.topic: {o.tp.number}})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.mu.owned[o.tp] == o {
+		w.restoreLocked(life, cl, o)
+	}
+}
+
+func (w *worker) restoreLocked(life context.Context, cl *kgo.Client, o *owned) {
+	ctx, cancel := context.WithCancel(life)
+	o.cancel, o.restored, o.state, o.err = cancel, make(chan struct{}), restoring, nil
+	go func() {
+		defer cancel()
+		defer close(o.restored)
+		w.restore(ctx, cl, o)
+	}()
+}
+
+// restore brings the partition up to the log, trying again until it can, and lets it be fetched. Where
+// the log contradicts itself or the store, the partition stops, and the others go on.
+func (w *worker) restore(ctx context.Context, cl *kgo.Client, o *owned) {
+	began := time.Now()
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := w.tryRestore(ctx, o)
+		if ctx.Err() != nil {
+			return
+		}
+		w.mu.Lock()
+		o.err = err
+		switch {
+		case err == nil:
+			o.state = serving
+		case errors.Is(err, event.ErrCorrupt):
+			o.state = stopped
+		}
+		state := o.state
+		w.mu.Unlock()
+		switch state {
+		case serving:
+			cl.ResumeFetchPartitions(map[string][]int32{o.tp.topic: {o.tp.number}})
+			if h := w.p.cfg.Hooks.Restored; h != nil {
+				h(o.part.typ.Name, o.tp.number, o.part.cp.NextEvent, time.Since(began))
+			}
+			return
+		case stopped:
+			w.log.Error("partition stopped", "topic", o.tp.topic, "partition", o.tp.number, "err", err)
+			return
+		}
+		w.log.Warn("restoring a partition; trying again", "topic", o.tp.topic, "partition", o.tp.number, "err", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (w *worker) tryRestore(ctx context.Context, o *owned) error {
+	t := w.p.types[o.tp.topic]
+	count, eventsID, err := w.p.describe(ctx, t)
+	if err != nil {
+		return err
+	}
+	if o.part == nil {
+		if o.part, o.release, err = w.p.acquire(ctx, t, o.tp.number); err != nil {
+			return err
+		}
+	}
+	o.part.count = count
+	rs := restorer{opts: w.p.cfg.Kafka, admin: w.p.admin, group: w.p.cfg.Group, log: w.log}
+	o.next, err = rs.restore(ctx, o.part, eventsID)
+	return err
+}
+
+func (w *worker) status() ([]Partition, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []Partition
+	for tp, o := range w.mu.owned {
+		out = append(out, Partition{Aggregate: w.p.types[tp.topic].Name, Number: tp.number, State: o.state, Err: o.err})
+	}
+	return out, w.mu.joined
+}
+
+// pebbleLog passes what Pebble reports on at debug level; its errors reach us as errors.
+type pebbleLog struct{ log *slog.Logger }
+
+func (l pebbleLog) Infof(format string, args ...any)  { l.print(slog.LevelDebug, format, args) }
+func (l pebbleLog) Errorf(format string, args ...any) { l.print(slog.LevelError, format, args) }
+
+// Fatalf is called where Pebble cannot go on. Nothing is lost with the process: the log has everything.
+func (l pebbleLog) Fatalf(format string, args ...any) {
+	l.print(slog.LevelError, format, args)
+	panic("local store: " + fmt.Sprintf(format, args...))
+}
+
+func (l pebbleLog) print(level slog.Level, format string, args []any) {
+	if l.log.Enabled(context.Background(), level) {
+		l.log.Log(context.Background(), level, "local store: "+fmt.Sprintf(format, args...))
+	}
+}

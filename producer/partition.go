@@ -1,0 +1,246 @@
+package producer
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/cqrsflow/cqrsflow/decider"
+	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/schemas/record"
+	"github.com/cqrsflow/cqrsflow/topology"
+)
+
+// limits are the bounds that a partition decides within.
+type limits struct {
+	snapshotEvery event.Version
+	eventBytes    int
+	windowCount   int64
+	windowAge     time.Duration
+	roundEvents   int64
+	roundAge      time.Duration
+	roundStep     int
+}
+
+// partition is one owned partition of an aggregate type: its local store, its cache, and the overlay
+// of the transaction in progress. Between transactions the overlay is empty. An aborted transaction
+// drops it and leaves no other trace; a committed one moves it into the store. One goroutine uses it.
+type partition struct {
+	typ    *decider.Type
+	topics topology.Topics
+	number int32
+	// count is the number of partitions of each of the type's topics.
+	count  int32
+	limits limits
+	store  *store
+	cache  *cache
+	// cp is what the store has; the round in progress is in round.
+	cp    checkpoint
+	round round
+
+	over overlay
+}
+
+// overlay is what a transaction has changed so far.
+type overlay struct {
+	streams map[event.StreamID]*loaded
+	events  []appended
+	known   map[knownKey]*known
+	// outcome is the last outcome's record: its offset says where the next one goes.
+	outcome *kgo.Record
+	// nextCommand is the offset after the last decided command.
+	nextCommand int64
+	lastAppend  int64
+	// snapshots are the streams whose state the transaction puts into the snapshots topic; roundDone
+	// says that it ends the checkpoint round.
+	snapshots []event.StreamID
+	roundDone bool
+}
+
+// appended is an event in the transaction with its record, which has the offset once it is written.
+type appended struct {
+	env    event.Envelope
+	record *kgo.Record
+}
+
+func (p *partition) String() string { return fmt.Sprintf("%s/%d", p.typ.Name, p.number) }
+
+// begin starts an empty overlay.
+func (p *partition) begin() {
+	p.over.streams = map[event.StreamID]*loaded{}
+	p.over.known = map[knownKey]*known{}
+	p.over.events = p.over.events[:0]
+	p.over.snapshots, p.over.roundDone = p.over.snapshots[:0], false
+	p.over.outcome = nil
+	p.over.nextCommand = p.cp.NextCommand
+	p.over.lastAppend = p.cp.LastAppend
+}
+
+// abort drops the overlay.
+func (p *partition) abort() { p.over = overlay{} }
+
+// load returns the stream's current state: from the overlay, the cache, or the store, where it is
+// replayed from the latest snapshot. A stream that does not exist has version 0.
+func (p *partition) load(id event.StreamID) (*loaded, error) {
+	if l, ok := p.over.streams[id]; ok {
+		return l, nil
+	}
+	if l, ok := p.cache.get(id); ok {
+		return l, nil
+	}
+	l := &loaded{id: id, Snapshot: p.typ.Begin()}
+	h, ok, err := p.store.head(id)
+	if err != nil {
+		return nil, fmt.Errorf("load %s/%s: %w", p.typ.Name, id, err)
+	}
+	if !ok {
+		return l, nil
+	}
+	l.head = h
+	if h.Snapshot > 0 {
+		found, err := p.store.get(p.store.key(kSnapshot, id), func(b []byte) error {
+			l.bytes = len(b)
+			l.State, err = p.typ.Codec.DecodeState(b)
+			return err
+		})
+		if err == nil && !found {
+			err = fmt.Errorf("%w: no snapshot at version %d", event.ErrCorrupt, h.Snapshot)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("load %s/%s: %w", p.typ.Name, id, err)
+		}
+		l.Version = h.Snapshot
+	}
+	err = p.store.events(id, h.Snapshot, func(e *event.Envelope) error {
+		l.bytes += len(e.Data)
+		l.Snapshot, err = p.typ.Extend(l.Snapshot, e)
+		return err
+	})
+	if err == nil && l.Version != h.Version {
+		err = fmt.Errorf("%w: the store has events up to version %d of %d", event.ErrCorrupt, l.Version, h.Version)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load %s/%s: %w", p.typ.Name, id, err)
+	}
+	l.RecordedTime = time.Unix(0, h.RecordedTime).UTC()
+	return l, nil
+}
+
+// lookup finds an accepted command in the overlay or the window.
+func (p *partition) lookup(key knownKey) (*known, error) {
+	if k, ok := p.over.known[key]; ok {
+		return k, nil
+	}
+	k, ok, err := p.store.known(key)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return &k, nil
+}
+
+// commit moves the overlay into the store, in one batch with the checkpoint, and into the cache. It is
+// called after the transaction committed; an error means that the store has to be restored from the log.
+func (p *partition) commit() error {
+	defer p.abort()
+	b := p.store.db.NewBatch()
+	defer b.Close()
+	cp := p.cp
+	for i := range p.over.events {
+		e := &p.over.events[i]
+		if err := putEvent(b, &e.env); err != nil {
+			return err
+		}
+		cp.NextEvent = max(cp.NextEvent, e.record.Offset+1)
+		p.over.streams[e.env.Stream].head.Offset = e.record.Offset
+	}
+	var scratch []byte
+	for key, k := range p.over.known {
+		var err error
+		if scratch, err = putKnown(b, key, k, scratch); err != nil {
+			return err
+		}
+	}
+	cp.Known += int64(len(p.over.known))
+	for id, l := range p.over.streams {
+		if !l.head.Dirty {
+			l.head.Dirty = true
+			if err := b.Set(append([]byte{kDirty}, id...), nil, nil); err != nil {
+				return err
+			}
+		}
+		if l.head.Version-l.head.Snapshot >= p.limits.snapshotEvery {
+			if err := p.putSnapshot(b, l); err != nil {
+				return err
+			}
+		}
+		scratch = l.head.append(scratch[:0])
+		if err := b.Set(append([]byte{kHead}, id...), scratch, nil); err != nil {
+			return err
+		}
+	}
+	if err := p.rounded(b); err != nil {
+		return err
+	}
+	cp.NextCommand, cp.LastAppend = p.over.nextCommand, p.over.lastAppend
+	if p.over.outcome != nil {
+		cp.NextOutcome = p.over.outcome.Offset + 1
+	}
+	if err := b.Set([]byte{kCheckpoint}, cp.append(scratch[:0]), nil); err != nil {
+		return err
+	}
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return err
+	}
+	p.cp = cp
+	p.round.events += int64(len(p.over.events))
+	for _, l := range p.over.streams {
+		p.cache.put(l)
+	}
+	return nil
+}
+
+func putEvent(b *pebble.Batch, e *event.Envelope) error {
+	var key [event.MaxStreamID + 16]byte
+	return b.Set(appendEventKey(key[:0], e.Stream, e.Version), appendStored(make([]byte, 0, 64+len(e.Data)), e), nil)
+}
+
+// putSnapshot replaces the stream's stored events by its state.
+func (p *partition) putSnapshot(b *pebble.Batch, l *loaded) error {
+	data, err := p.typ.Codec.EncodeState(nil, l.State)
+	if err != nil {
+		return fmt.Errorf("snapshot of %s/%s: %w", p.typ.Name, l.id, err)
+	}
+	if err := b.Set(append([]byte{kSnapshot}, l.id...), data, nil); err != nil {
+		return err
+	}
+	for v := l.head.Snapshot + 1; v <= l.head.Version; v++ {
+		if err := b.Delete(appendEventKey(nil, l.id, v), nil); err != nil {
+			return err
+		}
+	}
+	l.head.Snapshot = l.head.Version
+	l.bytes = len(data)
+	return nil
+}
+
+// evict trims the window; called now and then, outside a transaction.
+func (p *partition) evict(now time.Time) error {
+	left, err := p.store.evict(p.cp.Known, p.limits.windowCount, now.Add(-p.limits.windowAge))
+	p.cp.Known = left
+	return err
+}
+
+// close gives the store up.
+func (p *partition) close() error {
+	p.abort()
+	p.cache.clear()
+	return p.store.close()
+}
+
+// emit hands a record of the transaction to the producer.
+type emit func(*kgo.Record)
+
+// encoder is shared by the partitions of a worker: its slabs live as long as a transaction.
+type encoder = record.Encoder

@@ -1,0 +1,158 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/cqrsflow/cqrsflow/decider"
+	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/topology"
+)
+
+// Processor owns partitions of the commands topics, together with the others of its group, and decides
+// what comes in. Make it with NewProcessor, and Run it once.
+type Processor struct {
+	cfg     Config
+	types   map[string]*decider.Type // by commands topic
+	admin   *kgo.Client
+	cache   *pebble.Cache
+	workers []*worker
+
+	mu struct {
+		sync.Mutex
+		// stores in use: a partition that moves from one worker to another waits until it is given up.
+		stores map[string]chan struct{}
+	}
+}
+
+// NewProcessor checks the configuration. It does not connect. Errors wrap event.ErrConfig.
+func NewProcessor(cfg Config) (*Processor, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("%w: processor: the folder for local stores: %w", event.ErrConfig, err)
+	}
+	admin, err := kgo.NewClient(cfg.Kafka...)
+	if err != nil {
+		return nil, fmt.Errorf("%w: processor: %w", event.ErrConfig, err)
+	}
+	p := &Processor{cfg: cfg, types: map[string]*decider.Type{}, admin: admin, cache: pebble.NewCache(cfg.StoreCacheBytes)}
+	p.mu.stores = map[string]chan struct{}{}
+	for _, t := range cfg.Types {
+		p.types[topology.TopicsOf(cfg.Prefix, t.Name).Commands] = t
+	}
+	for i := range cfg.Workers {
+		p.workers = append(p.workers, newWorker(p, i))
+	}
+	return p, nil
+}
+
+// Run decides commands until the context ends; then it finishes the transactions in progress, leaves
+// the group and returns nil. A worker that fails starts again with a new session: what it did not
+// commit, or cannot know, it reads from the log.
+func (p *Processor) Run(ctx context.Context) error {
+	defer p.cache.Unref()
+	defer p.admin.Close()
+	var wg sync.WaitGroup
+	for _, w := range p.workers {
+		wg.Go(func() { w.run(ctx) })
+	}
+	wg.Wait()
+	return nil
+}
+
+// Partition is the state of an owned partition, for readiness and the operator.
+type Partition struct {
+	Aggregate string
+	Number    int32
+	// State is "restoring", "serving" or "stopped"; Err says why it stopped, or what it is trying again.
+	State string
+	Err   error
+}
+
+// Status lists the partitions that this process owns. joined is false until every worker has been
+// given its share by the group at least once, which may be none.
+func (p *Processor) Status() (parts []Partition, joined bool) {
+	joined = true
+	for _, w := range p.workers {
+		ps, ok := w.status()
+		parts, joined = append(parts, ps...), joined && ok
+	}
+	return parts, joined
+}
+
+// acquire opens the local store of a partition, waiting until another worker has given it up.
+func (p *Processor) acquire(ctx context.Context, t *decider.Type, number int32) (*partition, func() error, error) {
+	dir := filepath.Join(p.cfg.Dir, t.Name, strconv.Itoa(int(number)))
+	for {
+		p.mu.Lock()
+		busy, taken := p.mu.stores[dir]
+		if !taken {
+			p.mu.stores[dir] = make(chan struct{})
+		}
+		p.mu.Unlock()
+		if !taken {
+			break
+		}
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
+	free := func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		close(p.mu.stores[dir])
+		delete(p.mu.stores, dir)
+	}
+	err := os.MkdirAll(filepath.Dir(dir), 0o700)
+	var s *store
+	if err == nil {
+		s, err = openStore(dir, p.cache, pebbleLog{p.cfg.Logger})
+	}
+	if err != nil {
+		free()
+		return nil, nil, err
+	}
+	part := &partition{typ: t, topics: topology.TopicsOf(p.cfg.Prefix, t.Name), number: number, limits: p.cfg.limits(), store: s,
+		cache: newCache(p.cfg.CacheBytes / max(1, 4*len(p.cfg.Types)))}
+	return part, func() error {
+		defer free()
+		return part.close()
+	}, nil
+}
+
+// describe reads from the metadata what a partition must agree with: how many there are of each topic,
+// and the ID of the events topic.
+func (p *Processor) describe(ctx context.Context, t *decider.Type) (count int32, eventsID [16]byte, err error) {
+	topics := topology.TopicsOf(p.cfg.Prefix, t.Name)
+	details, err := kadm.NewClient(p.admin).ListTopics(ctx, topics.All()...)
+	if err != nil {
+		return 0, eventsID, fmt.Errorf("%w: topics of %s: %w", event.ErrUnavailable, t.Name, err)
+	}
+	for _, name := range topics.All() {
+		d := details[name]
+		if d.Err != nil || len(d.Partitions) == 0 {
+			return 0, eventsID, fmt.Errorf("%w: topic %s: %w; `cqrsflow topology apply` makes missing topics", event.ErrUnavailable, name, errors.Join(d.Err))
+		}
+		if n := int32(len(d.Partitions)); count == 0 {
+			count = n
+		} else if n != count {
+			return 0, eventsID, fmt.Errorf("%w: topic %s has %d partitions, %s has %d: all topics of an aggregate type must have the same number",
+				event.ErrCorrupt, name, n, topics.Commands, count)
+		}
+	}
+	return count, [16]byte(details[topics.Events].ID), nil
+}

@@ -1,0 +1,154 @@
+package producer
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/cqrsflow/cqrsflow/event"
+	cqrsflowv1 "github.com/cqrsflow/cqrsflow/schemas/cqrsflow/v1"
+)
+
+// A checkpoint round writes the state of every stream that changed since the last one into the
+// compacted snapshots topic, a few in each transaction, and then a marker. Whoever has lost the local
+// store reads the snapshots and goes on from the marker, instead of reading all events.
+//
+// The snapshots ride on transactions that commit a command offset of the same partition: a transaction
+// without offsets would not be fenced when the partition has moved (KIP-447). So an idle partition
+// finishes its round with the next command.
+
+// markerKey is the key of a partition's marker; '!' cannot start a stream ID.
+const markerKey = "!checkpoint"
+
+// round is the state of a partition's checkpoint rounds.
+type round struct {
+	// events counts what was appended since the last round began; last is when that was.
+	events int64
+	last   time.Time
+	// active: a round has begun; marker says where, after is the last stream written.
+	active bool
+	marker cqrsflowv1.CheckpointMarker
+	after  event.StreamID
+}
+
+// due reports whether a round should begin.
+func (p *partition) due(now time.Time) bool {
+	r := &p.round
+	return r.events >= p.limits.roundEvents || r.events > 0 && now.Sub(r.last) >= p.limits.roundAge
+}
+
+// advance adds the next snapshots of a round to the transaction, which must be empty so far: the
+// states are those that the log has. It begins a round where one is due.
+func (p *partition) advance(now time.Time, emit emit) error {
+	r := &p.round
+	if !r.active {
+		if !p.due(now) {
+			return nil
+		}
+		r.active, r.after, r.events, r.last = true, "", 0, now
+		r.marker = cqrsflowv1.CheckpointMarker{EventOffset: p.cp.NextEvent, AppendOffset: p.cp.LastAppend + 1, CommandOffset: p.cp.NextCommand,
+			TopicId: fmt.Sprintf("%x", p.cp.EventsID), RecordedTimeUnixNano: now.UnixNano(), Fingerprint: p.cp.Fingerprint}
+	}
+	var streams []event.StreamID
+	if err := p.store.dirty(r.after, p.limits.roundStep, func(id event.StreamID) { streams = append(streams, id) }); err != nil {
+		return fmt.Errorf("checkpoint round of %s: %w", p, err)
+	}
+	for _, id := range streams {
+		rec, err := p.snapshotRecord(id)
+		if err != nil {
+			return fmt.Errorf("checkpoint round of %s: %w", p, err)
+		}
+		if rec != nil {
+			emit(rec)
+		}
+		p.over.snapshots = append(p.over.snapshots, id)
+	}
+	if len(streams) < p.limits.roundStep {
+		value, err := proto.Marshal(&r.marker)
+		if err != nil {
+			return fmt.Errorf("checkpoint round of %s: %w", p, err)
+		}
+		emit(&kgo.Record{Topic: p.topics.Snapshots, Partition: p.number, Key: []byte(markerKey), Value: value})
+		p.over.roundDone = true
+	}
+	return nil
+}
+
+// snapshotRecord is the record of a stream's state; nil where it cannot be read or is too large, as
+// then the events have to do.
+func (p *partition) snapshotRecord(id event.StreamID) (*kgo.Record, error) {
+	l, err := p.load(id)
+	if err != nil {
+		return nil, nil //nolint:nilerr // a stream that cannot be replayed gets no snapshot; its commands are rejected with the reason
+	}
+	state, err := p.typ.Codec.EncodeState(nil, l.State)
+	if err != nil {
+		return nil, err
+	}
+	if len(state) > p.limits.eventBytes {
+		return nil, nil
+	}
+	value, err := proto.Marshal(&cqrsflowv1.Snapshot{Version: int64(l.Version), EventOffset: l.head.Offset, CodecVersion: p.typ.Codec.Version(),
+		Fingerprint: p.typ.Fingerprint, State: state, RecordedTimeUnixNano: l.head.RecordedTime, EffectiveTimeMaxUnixNano: l.head.EffectiveMax, Hash: hashOf(state)})
+	return &kgo.Record{Topic: p.topics.Snapshots, Partition: p.number, Key: []byte(id), Value: value}, err
+}
+
+func hashOf(state []byte) []byte {
+	sum := sha256.Sum256(state)
+	return sum[:8]
+}
+
+// rounded adds to the batch what a committed transaction did for the round.
+func (p *partition) rounded(b *pebble.Batch) error {
+	if len(p.over.snapshots) == 0 && !p.over.roundDone {
+		return nil
+	}
+	for _, id := range p.over.snapshots {
+		p.round.after = id
+		if _, changed := p.over.streams[id]; changed {
+			continue // dirty again: the snapshot is of the state before
+		}
+		if err := b.Delete(append([]byte{kDirty}, id...), nil); err != nil {
+			return err
+		}
+		h, ok, err := p.store.head(id)
+		if err != nil || !ok {
+			return err
+		}
+		h.Dirty = false
+		if err := b.Set(append([]byte{kHead}, id...), h.append(nil), nil); err != nil {
+			return err
+		}
+		if l, ok := p.cache.get(id); ok {
+			clean := *l
+			clean.head.Dirty = false
+			p.cache.put(&clean)
+		}
+	}
+	if p.over.roundDone {
+		p.round.active = false
+	}
+	return nil
+}
+
+// parseSnapshot reads a snapshot record; ok is false where it is damaged or of another codec or fold.
+func (p *partition) parseSnapshot(r *kgo.Record) (h head, state []byte, ok bool) {
+	var s cqrsflowv1.Snapshot
+	if proto.Unmarshal(r.Value, &s) != nil || s.CodecVersion != p.typ.Codec.Version() || s.Fingerprint != p.typ.Fingerprint || !bytes.Equal(s.Hash, hashOf(s.State)) {
+		return h, nil, false
+	}
+	v := event.Version(s.Version)
+	return head{Version: v, Snapshot: v, Offset: s.EventOffset, RecordedTime: s.RecordedTimeUnixNano, EffectiveMax: s.EffectiveTimeMaxUnixNano}, s.State, v > 0
+}
+
+// parseMarker reads a marker; ok is false where it is of another topic or fold.
+func parseMarker(b []byte, cp *checkpoint) (*cqrsflowv1.CheckpointMarker, bool) {
+	var m cqrsflowv1.CheckpointMarker
+	ok := proto.Unmarshal(b, &m) == nil && m.TopicId == fmt.Sprintf("%x", cp.EventsID) && m.Fingerprint == cp.Fingerprint
+	return &m, ok
+}

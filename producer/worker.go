@@ -1,0 +1,273 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/cqrsflow/cqrsflow/event"
+)
+
+// worker is one member of the group: it polls a batch, decides it, and ends the transaction before it
+// polls again, because ending a transaction commits whatever was polled. Overlap comes from several workers.
+type worker struct {
+	p    *Processor
+	id   string
+	log  *slog.Logger
+	step step
+	enc  encoder
+
+	mu struct {
+		sync.Mutex
+		owned map[topicPartition]*owned
+		// busy: a transaction is in progress, so partitions that are revoked wait in leaving for its end.
+		busy    bool
+		leaving []*owned
+		joined  bool
+	}
+}
+
+type topicPartition struct {
+	topic  string
+	number int32
+}
+
+// owned is a partition that the group has assigned to the worker.
+type owned struct {
+	tp     topicPartition
+	cancel context.CancelFunc
+	// restored is closed when the goroutine that restores it has ended.
+	restored chan struct{}
+	// The following belong to the restoring goroutine until it ends, then to the worker's.
+	part    *partition
+	release func() error
+	// next is the first command to decide: what lies before has been decided.
+	next int64
+	// state and err are guarded by worker.mu.
+	state string
+	err   error
+}
+
+const (
+	restoring = "restoring"
+	serving   = "serving"
+	stopped   = "stopped"
+)
+
+func newWorker(p *Processor, n int) *worker {
+	w := &worker{p: p, id: p.cfg.Group + "-" + p.cfg.Instance + "-" + strconv.Itoa(n)}
+	w.log = p.cfg.Logger.With("worker", n)
+	w.step.enc = &w.enc
+	w.step.panicked = func(part *partition, c *event.Command, reason any, stack []byte) {
+		w.log.Error("the aggregate panicked; the command is rejected", "aggregate", part.typ.Name, "stream", c.Stream, "command", c.Type,
+			"commandId", c.ID, "panic", fmt.Sprint(reason), "stack", string(stack))
+		if h := p.cfg.Hooks.Panicked; h != nil {
+			h(part.typ.Name)
+		}
+	}
+	return w
+}
+
+func (w *worker) run(ctx context.Context) {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		began := time.Now()
+		err := w.session(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		w.log.Warn("starting a new session", "err", err)
+		if time.Since(began) > 30*time.Second {
+			wait = 50 * time.Millisecond
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// session runs one Kafka client, until the context ends or the outcome of a transaction is unknown.
+func (w *worker) session(ctx context.Context) error {
+	cfg := &w.p.cfg
+	topics := make([]string, 0, len(w.p.types))
+	for t := range w.p.types {
+		topics = append(topics, t)
+	}
+	life, stop := context.WithCancel(ctx) // of the restoring goroutines
+	defer stop()
+	w.mu.Lock()
+	w.mu.owned, w.mu.busy, w.mu.leaving, w.mu.joined = map[topicPartition]*owned{}, false, nil, false
+	w.mu.Unlock()
+	opts := append(cfg.Kafka[:len(cfg.Kafka):len(cfg.Kafka)],
+		kgo.TransactionalID(w.id),
+		kgo.TransactionTimeout(cfg.TransactionTimeout),
+		kgo.ConsumerGroup(cfg.Group),
+		kgo.ConsumeTopics(topics...),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.RequireStableFetchOffsets(),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.SessionTimeout(cfg.SessionTimeout),
+		kgo.RebalanceTimeout(max(cfg.SessionTimeout, 30*time.Second)),
+		kgo.ProducerLinger(0),
+		kgo.ProducerBatchCompression(codecs[cfg.Compression]),
+		kgo.ProducerBatchMaxBytes(1<<20),
+		kgo.MaxBufferedRecords(1<<20),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ConcurrentTransactionsBackoff(2*time.Millisecond),
+		kgo.OnPartitionsAssigned(func(_ context.Context, cl *kgo.Client, m map[string][]int32) { w.assigned(life, cl, m) }),
+		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { w.revoked(m) }),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { w.revoked(m) }),
+	)
+	if cfg.Static {
+		opts = append(opts, kgo.InstanceID(w.id))
+	}
+	sess, err := kgo.NewGroupTransactSession(opts...)
+	if err != nil {
+		return fmt.Errorf("%w: processor: %w", event.ErrConfig, err)
+	}
+	defer func() {
+		stop()
+		sess.Close() // leaves the group, unless membership is static; revokes what is owned
+		w.revokeAll()
+	}()
+	aborts := 0
+	for {
+		fetches := sess.PollRecords(ctx, cfg.BatchRecords)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if fetches.IsClientClosed() {
+			return errors.New("the client was closed")
+		}
+		fetches.EachError(func(topic string, n int32, err error) {
+			w.log.Warn("fetching commands", "topic", topic, "partition", n, "err", err)
+		})
+		if fetches.NumRecords() == 0 {
+			continue
+		}
+		committed, err := w.transaction(ctx, life, sess, fetches)
+		if err != nil {
+			return err
+		}
+		if committed {
+			aborts = 0
+			continue
+		}
+		aborts++
+		select { // an abort that repeats has a cause that takes time
+		case <-ctx.Done():
+		case <-time.After(min(time.Duration(aborts*aborts)*10*time.Millisecond, time.Second)):
+		}
+	}
+}
+
+// transaction decides a batch. It returns whether it was committed; an error means that this cannot be known.
+func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactSession, fetches kgo.Fetches) (committed bool, err error) {
+	began := time.Now()
+	w.enter()
+	defer w.leave()
+	defer w.enc.Reset()
+	if err := sess.Begin(); err != nil {
+		return false, fmt.Errorf("begin a transaction: %w", err)
+	}
+	var failure atomic.Pointer[error]
+	fail := func(err error) { failure.CompareAndSwap(nil, &err) }
+	end := context.WithoutCancel(ctx) // an End that is cancelled leaves the client in no usable state
+	w.step.emit = func(r *kgo.Record) {
+		sess.Produce(end, r, func(_ *kgo.Record, err error) {
+			if err != nil {
+				fail(err)
+			}
+		})
+	}
+	var touched []*owned
+	var outcomes []decided
+	now := w.p.cfg.Clock()
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		if len(f.Records) == 0 || failure.Load() != nil {
+			return
+		}
+		o := w.serving(topicPartition{f.Topic, f.Partition})
+		if o == nil {
+			fail(fmt.Errorf("%w: records of %s/%d, which is not served here", event.ErrFenced, f.Topic, f.Partition))
+			return
+		}
+		touched = append(touched, o)
+		o.part.begin()
+		if err := o.part.advance(now, w.step.emit); err != nil {
+			fail(err)
+			return
+		}
+		for _, r := range f.Records {
+			if r.Offset < o.next {
+				continue
+			}
+			out, err := w.step.command(o.part, r, now)
+			if err != nil {
+				fail(fmt.Errorf("decide %s/%d@%d: %w", f.Topic, f.Partition, r.Offset, err))
+				return
+			}
+			outcomes = append(outcomes, decided{o.part.typ.Name, out.Kind, out.Replayed})
+		}
+	})
+	// The session commits what was written, failed or not: so wait for every promise first.
+	if err := sess.Client().Flush(end); err != nil {
+		fail(err)
+	}
+	commit := failure.Load() == nil
+	committed, err = sess.End(end, kgo.TransactionEndTry(commit))
+	if h := w.p.cfg.Hooks.Transaction; h != nil {
+		h(len(outcomes), time.Since(began), committed && err == nil)
+	}
+	if err != nil {
+		for _, o := range touched {
+			o.part.abort()
+		}
+		return false, fmt.Errorf("%w: end a transaction: %w", event.ErrOutcomeUnknown, err)
+	}
+	if !committed {
+		why := "the group rebalanced"
+		if f := failure.Load(); f != nil {
+			why = (*f).Error()
+		}
+		w.log.Warn("a transaction was aborted", "commands", len(outcomes), "why", why)
+		for _, o := range touched {
+			o.part.abort()
+			w.again(life, sess.Client(), o)
+		}
+		return false, nil
+	}
+	for _, o := range touched {
+		if err := o.part.commit(); err != nil {
+			w.log.Error("the local store failed; it is restored from the log", "partition", o.part.String(), "err", err)
+			w.again(life, sess.Client(), o)
+			continue
+		}
+		if o.part.cp.Known > o.part.limits.windowCount+o.part.limits.windowCount/50 {
+			if err := o.part.evict(now); err != nil {
+				w.log.Warn("trimming the window of command IDs", "partition", o.part.String(), "err", err)
+			}
+		}
+	}
+	if h := w.p.cfg.Hooks.Outcome; h != nil {
+		for _, d := range outcomes {
+			h(d.aggregate, d.kind, d.replayed)
+		}
+	}
+	return true, nil
+}
+
+type decided struct {
+	aggregate string
+	kind      event.Kind
+	replayed  bool
+}
