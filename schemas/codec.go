@@ -73,8 +73,9 @@ func reason(err error) error {
 	return errors.New(strings.TrimLeft(text, " \u00a0"))
 }
 
-// Marshal encodes m as protobuf. Equal messages give equal bytes, as long as the program is the same one. It fails,
-// with event.ErrInvalid, where text in m is not valid UTF-8.
+// Marshal encodes m as protobuf. Equal messages give equal bytes, as long as the program is the same one. A message
+// with nothing set is zero bytes and never nil, which Kafka would take for a null value. It fails, with
+// event.ErrInvalid, where text in m is not valid UTF-8.
 func Marshal(m proto.Message) ([]byte, error) {
 	return AppendMarshal(nil, m)
 }
@@ -84,6 +85,9 @@ func AppendMarshal(buf []byte, m proto.Message) ([]byte, error) {
 	out, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(buf, m)
 	if err != nil {
 		return buf, fmt.Errorf("%w: encode %s: %w", event.ErrInvalid, m.ProtoReflect().Descriptor().FullName(), reason(err))
+	}
+	if out == nil {
+		out = []byte{}
 	}
 	return out, nil
 }

@@ -12,9 +12,10 @@ import (
 //   - the one that was asked for, and then no other;
 //   - the latest release, a tag v*, that HEAD contains;
 //   - where HEAD left main (or origin/main), unless HEAD is part of it;
-//   - the last commit whose schemas differ from those of the working tree.
+//   - HEAD, where the working tree's schemas differ from it, else the commit before it.
 //
-// None where the clone has no such commit: a repository's first one, or a shallow clone.
+// Commits without schemas are left out. None where the clone has no such commit: a repository's first one, or a
+// shallow clone.
 func bases(ctx context.Context, repo, asked string) ([]string, error) {
 	if asked != "" {
 		rev, err := git(ctx, repo, "rev-parse", "--verify", "--quiet", asked+"^{commit}")
@@ -46,20 +47,13 @@ func bases(ctx context.Context, repo, asked string) ([]string, error) {
 			break
 		}
 	}
-	log, err := git(ctx, repo, "log", "--format=%H", "-n", "2", "--", schemasPattern)
-	if err != nil {
-		return nil, err
-	}
-	for _, rev := range strings.Fields(log) {
-		if _, same := try(ctx, repo, "diff", "--quiet", rev, "--", schemasPattern); !same {
-			add(rev)
-			break
-		}
+	if _, same := try(ctx, repo, "diff", "--quiet", "HEAD", "--", schemasDir+"/*.proto"); !same {
+		add(head)
+	} else if rev, ok := try(ctx, repo, "rev-parse", "--verify", "--quiet", "HEAD~1"); ok {
+		add(rev)
 	}
 	return revs, nil
 }
-
-const schemasPattern = schemasDir + "/*.proto"
 
 // try runs git where failing is an answer.
 func try(ctx context.Context, repo string, args ...string) (string, bool) {

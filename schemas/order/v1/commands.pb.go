@@ -506,14 +506,14 @@ var File_order_v1_commands_proto protoreflect.FileDescriptor
 
 const file_order_v1_commands_proto_rawDesc = "" +
 	"\n" +
-	"\x17order/v1/commands.proto\x12\border.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ccqrsflow/type/v1/money.proto\"\xe1\x05\n" +
+	"\x17order/v1/commands.proto\x12\border.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1ccqrsflow/type/v1/money.proto\"\xfb\x05\n" +
 	"\n" +
 	"PlaceOrder\x12\x8f\x01\n" +
 	"\bcustomer\x18\x01 \x01(\tBs\xbaHp\xba\x01m\n" +
-	"\tstream_id\x126must be 1 to 128 of the characters A-Z a-z 0-9 . _ : -\x1a(this.matches('^[A-Za-z0-9._:-]{1,128}$')R\bcustomer\x12\xa0\x04\n" +
-	"\x05lines\x18\x02 \x03(\v2\x0e.order.v1.LineB\xf9\x03\xbaH\xf5\x03\xba\x01\xbb\x01\n" +
-	"\x0elines.sku_once\x1a\xa8\x01this.map(l, l.sku).unique() ? '': size(this) > 100 ? 'a sku appears twice': 'sku ' + this.filter(l, this.filter(k, k.sku == l.sku).size() > 1)[0].sku + ' appears twice'\xba\x01\xaa\x02\n" +
-	"\x12lines.one_currency\x12 all lines must have one currency\x1a\xf1\x01size(this) == 0 || !has(this[0].price) && !has(this[0].total) || [has(this[0].total) ? this[0].total.currency : this[0].price.currency].all(c, this.all(l, (!has(l.total) || l.total.currency == c) && (!has(l.price) || l.price.currency == c)))\x92\x01\x05\b\x01\x10\xe8\aR\x05lines\x12\x1e\n" +
+	"\tstream_id\x126must be 1 to 128 of the characters A-Z a-z 0-9 . _ : -\x1a(this.matches('^[A-Za-z0-9._:-]{1,128}$')R\bcustomer\x12\xba\x04\n" +
+	"\x05lines\x18\x02 \x03(\v2\x0e.order.v1.LineB\x93\x04\xbaH\x8f\x04\xba\x01\xf3\x01\n" +
+	"\x0elines.sku_once\x1a\xe0\x01size(this) < 2 || size(this) > 1000 || this.map(l, l.sku).unique() ? '': size(this) > 100 ? 'a sku appears twice': [this.map(l, l.sku)].map(skus, 'sku ' + skus.filter(a, !skus.exists_one(b, b == a))[0] + ' appears twice')[0]\xba\x01\x8c\x02\n" +
+	"\x12lines.one_currency\x12 all lines must have one currency\x1a\xd3\x01size(this) < 2 || size(this) > 1000 || [has(this[0].price) ? this[0].price.currency : this[0].total.currency].all(c, this.all(l, l.price.currency == c || l.total.currency == c || !has(l.price) && !has(l.total)))\x92\x01\x05\b\x01\x10\xe8\aR\x05lines\x12\x1e\n" +
 	"\x05notes\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x90NR\x05notes\"\xdf\x01\n" +
 	"\x04Line\x12\x1b\n" +
 	"\x03sku\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x03sku\x12\x1c\n" +
