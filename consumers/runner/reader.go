@@ -1,0 +1,145 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/cqrsflow/cqrsflow/decider"
+	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/schemas/record"
+)
+
+// verdict says what a batch does with a record.
+type verdict int
+
+const (
+	// apply: it goes to the sink.
+	apply verdict = iota
+	// pass: it only moves the checkpoint: a marker, a type that is not wanted.
+	pass
+	// foreign: cqrsflow did not write it.
+	foreign
+	// poison: it cannot be decoded; its stream is parked.
+	poison
+	// halt: it is of a type that nothing is registered for, and the projection wants everything.
+	halt
+)
+
+// reader turns the records of one partition into events or outcomes. It is not safe for concurrent use.
+type reader struct {
+	p     Partition
+	typ   *decider.Type
+	raw   bool
+	wants map[string]bool // nil wants everything
+	known map[string]bool
+	names record.Names
+}
+
+func newReader(c *Config, p Partition) *reader {
+	t := c.Aggregates[p.Aggregate]
+	r := &reader{p: p, typ: t, raw: c.Raw, known: map[string]bool{}}
+	for _, typ := range t.Events {
+		r.known[typ] = true
+	}
+	if wants := c.Wants[p.Aggregate]; len(wants) > 0 {
+		r.wants = map[string]bool{}
+		for _, typ := range wants {
+			r.wants[typ] = true
+		}
+	}
+	return r
+}
+
+// envelope reads a record's headers into e, and says whether the projection has anything to do with it.
+func (r *reader) envelope(rec *kgo.Record, e *event.Envelope) (verdict, error) {
+	if err := record.ParseEvent(rec, r.p.Aggregate, &r.names, e); err != nil {
+		return foreign, err
+	}
+	switch {
+	case r.wants != nil && !r.wants[e.Type]:
+		return pass, nil
+	case !r.raw && !r.known[e.Type]:
+		return halt, fmt.Errorf("%w: event %s of %s at offset %d is a %s, which nothing is registered for; "+
+			"this projection wants every event, so it waits for a program that knows it",
+			event.ErrUnknownType, e.ID(), r.p.Aggregate, e.Offset, e.Type)
+	}
+	return apply, nil
+}
+
+// body decodes the event's body, unless the projection is raw.
+func (r *reader) body(e *event.Recorded) error {
+	if r.raw {
+		return nil
+	}
+	body, err := r.typ.Codec.DecodeEvent(&e.Envelope)
+	if err != nil {
+		return err
+	}
+	e.Body = body
+	return nil
+}
+
+// outcome reads an outcome.
+func (r *reader) outcome(rec *kgo.Record) (event.Outcome, verdict, error) {
+	o, err := record.ParseOutcome(rec, r.p.Aggregate, &r.names)
+	switch {
+	case err == nil:
+		return o, apply, nil
+	case errors.Is(err, event.ErrForeign):
+		return o, foreign, err
+	}
+	return o, poison, err
+}
+
+// reread fetches the records at the given offsets, which ascend, from the log again. An offset that
+// holds no committed record is event.ErrCorrupt: pointers name records that were read before.
+func reread(ctx context.Context, opts []kgo.Opt, p Partition, offsets []int64) ([]*kgo.Record, error) {
+	// Offsets of one stream may lie far apart; up to near the client reads on, beyond it jumps.
+	const near = 2000
+	at := func(offset int64) map[string]map[int32]kgo.Offset {
+		return map[string]map[int32]kgo.Offset{p.Topic: {p.Number: kgo.NewOffset().At(offset)}}
+	}
+	cl, err := kgo.NewClient(append(append([]kgo.Opt{}, opts...),
+		kgo.ConsumePartitions(at(offsets[0])),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxWait(100*time.Millisecond),
+		kgo.KeepControlRecords(),
+	)...)
+	if err != nil {
+		return nil, fmt.Errorf("read parked events of %s again: %w", p, err)
+	}
+	defer cl.Close()
+	out := make([]*kgo.Record, 0, len(offsets))
+	for len(out) < len(offsets) {
+		fetches := cl.PollFetches(ctx)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		var last int64 = -1
+		for _, fe := range fetches.Errors() {
+			return nil, fmt.Errorf("%w: read parked events of %s again: %w", event.ErrUnavailable, p, fe.Err)
+		}
+		for it := fetches.RecordIter(); !it.Done() && len(out) < len(offsets); {
+			rec := it.Next()
+			last = rec.Offset
+			want := offsets[len(out)]
+			if rec.Offset < want {
+				continue // behind a jump, or between two that we want
+			}
+			if rec.Offset > want || rec.Attrs.IsControl() {
+				return nil, fmt.Errorf("%w: the log has no event at %s@%d any more, which a parked pointer names", event.ErrCorrupt, p, want)
+			}
+			out = append(out, rec)
+		}
+		if len(out) < len(offsets) && last >= 0 && offsets[len(out)] > last+near {
+			cl.RemoveConsumePartitions(map[string][]int32{p.Topic: {p.Number}})
+			cl.AddConsumePartitions(at(offsets[len(out)]))
+		}
+	}
+	return out, nil
+}
