@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 )
 
 // check holds the rules between settings.
@@ -27,6 +28,9 @@ func (s *Settings) check(p *problems) {
 	}
 	if s.Topology.Replication == 0 {
 		p.add("replication is 0: it must be -1 (the brokers' default) or at least 1")
+	}
+	if r := s.Topology.CommandRetention; r >= 0 && r < 24*time.Hour {
+		p.add("command_retention is %v: it must be at least 24h, or negative for ever", r)
 	}
 }
 

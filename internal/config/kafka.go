@@ -96,8 +96,6 @@ func (k *Kafka) sasl() sasl.Mechanism {
 
 func codec(name string) kgo.CompressionCodec {
 	switch name {
-	case "gzip":
-		return kgo.GzipCompression()
 	case "snappy":
 		return kgo.SnappyCompression()
 	case "lz4":

@@ -17,6 +17,7 @@ type Source int
 // The sources, from weakest to strongest.
 const (
 	FromDefault Source = iota
+	FromDev
 	FromFile
 	FromEnv
 	FromFlag
@@ -33,6 +34,8 @@ type Input struct {
 	Environ []string
 	// File is the YAML file that the flag --config named; empty means CQRSFLOW_CONFIG, or none.
 	File string
+	// Fallback are values by key for what is given nowhere else: where a running `cqrsflow dev` listens.
+	Fallback map[string]string
 	// Dev chooses the defaults of `cqrsflow dev`.
 	Dev bool
 }
@@ -49,6 +52,9 @@ func Load(in Input) (*Settings, error) {
 		raw, name, from := d.Default, "the default of "+d.Key, FromDefault
 		if in.Dev && d.Dev != "" {
 			raw = d.Dev
+		}
+		if v, ok := in.Fallback[d.Key]; ok {
+			raw, name, from = v, d.Key+" of the running dev", FromDev
 		}
 		for n, layer := range layers {
 			if v, where, ok := layer.find(d, p); ok {

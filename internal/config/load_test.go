@@ -69,6 +69,14 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+func TestFallback(t *testing.T) {
+	in := Input{Fallback: map[string]string{"server": "http://dev:1", "ops.url": "http://dev:2"}, Environ: []string{"CQRSFLOW_OPS=http://env:3"}}
+	s, err := Load(in)
+	if err != nil || s.Client.Server != "http://dev:1" || s.Client.OpsURL != "http://env:3" || s.Source("server") != FromDev {
+		t.Errorf("%+v, %v", s.Client, err)
+	}
+}
+
 func TestSecretsFromFiles(t *testing.T) {
 	const url = "postgres://u:hunter2@db/x"
 	path := write(t, url+"\n")
@@ -105,7 +113,7 @@ func TestErrors(t *testing.T) {
 		"key twice":        {Input{File: write(t, "prefix: a\nprefix: b\n")}, []string{"already defined"}},
 		"no file":          {Input{File: "/does/not/exist.yaml"}, []string{"/does/not/exist.yaml", "no such file"}},
 		"below the bound":  {Input{Flags: map[string]string{"partitions": "0"}}, []string{`--partitions is "0": it must be from 1 to 10000`}},
-		"above the bound":  {Input{Environ: []string{"CQRSFLOW_PROCESSOR_WORKERS=257"}}, []string{`CQRSFLOW_PROCESSOR_WORKERS is "257": it must be from 1 to 256`}},
+		"above the bound":  {Input{Environ: []string{"CQRSFLOW_PROCESSOR_WORKERS=65"}}, []string{`CQRSFLOW_PROCESSOR_WORKERS is "65": it must be from 1 to 64`}},
 		"no number":        {Input{File: write(t, "partitions: many")}, []string{`partitions in `, `is "many": it must be a whole number from 1 to 10000`}},
 		"no duration":      {Input{Flags: map[string]string{"command-retention": "30d"}}, []string{"must be a duration such as"}},
 		"no size":          {Input{Flags: map[string]string{"http-max-body": "1MB"}}, []string{"must be a size such as 512KiB"}},
@@ -116,6 +124,7 @@ func TestErrors(t *testing.T) {
 		"port too high":    {Input{Flags: map[string]string{"http": "127.0.0.1:70000"}}, []string{"--http", "from 0 to 65535"}},
 		"URL, no scheme":   {Input{Flags: map[string]string{"server": "localhost:8080"}}, []string{"--server", "http:// or https://"}},
 		"URL, password":    {Input{Environ: []string{"CQRSFLOW_ELASTICSEARCH_URL=ftp://u:hunter2@es:9200"}}, []string{"ftp://***@es:9200"}},
+		"retention":        {Input{Flags: map[string]string{"command-retention": "1h"}}, []string{"command_retention is 1h0m0s: it must be at least 24h"}},
 		"zero replication": {Input{Flags: map[string]string{"replication": "0"}}, []string{"replication is 0"}},
 		"half of mTLS":     {Input{Flags: map[string]string{"kafka-tls-cert-file": "x"}}, []string{"kafka.tls.key_file", "belong together"}},
 		"SASL, no user":    {Input{Environ: []string{"CQRSFLOW_KAFKA_SASL_MECHANISM=plain"}}, []string{"CQRSFLOW_KAFKA_SASL_USERNAME", "CQRSFLOW_KAFKA_SASL_PASSWORD_FILE"}},

@@ -56,7 +56,7 @@ type Dev struct {
 type Kafka struct {
 	Brokers       []string `key:"kafka.brokers" format:"hostport" roles:"command,query,project-sql,project-search,history,react" help:"Addresses host:port of brokers to start from."`
 	ClientID      string   `key:"kafka.client_id" default:"cqrsflow" help:"Client ID in the brokers' logs, metrics and quotas."`
-	Compression   string   `key:"kafka.compression" default:"lz4" oneof:"none,gzip,snappy,lz4,zstd" help:"Compression of produced batches."`
+	Compression   string   `key:"kafka.compression" default:"lz4" oneof:"none,snappy,lz4,zstd" help:"Compression of what the processor and the reactor write."`
 	TLS           bool     `key:"kafka.tls.enabled" default:"false" help:"Use TLS, with the system's certificate authorities unless a CA file is given."`
 	TLSCA         string   `key:"kafka.tls.ca_file" format:"path" help:"PEM file of the certificate authorities to trust."`
 	TLSCert       string   `key:"kafka.tls.cert_file" format:"path" help:"PEM file of the client's certificate (mTLS)."`
@@ -85,17 +85,24 @@ type Elasticsearch struct {
 type Topology struct {
 	Partitions       int           `key:"partitions" default:"8" min:"1" max:"10000" help:"Partitions of each topic."`
 	Replication      int           `key:"replication" default:"3" dev:"1" min:"-1" max:"10" help:"Replicas of each partition; -1 is the brokers' default."`
-	CommandRetention time.Duration `key:"command_retention" default:"720h" dev:"-1s" help:"How long commands and outcomes are kept; negative is for ever. Events are always kept."`
+	CommandRetention time.Duration `key:"command_retention" default:"720h" dev:"-1s" help:"How long commands and outcomes are kept, at least 24h; negative is for ever. Events are always kept."`
 }
 
 // Processor bounds the role command.
 type Processor struct {
-	Group            string `key:"processor.group" format:"name" help:"Consumer group; empty is <prefix>.processor."`
-	Instance         string `key:"processor.instance" format:"name" help:"Name of this process in its group, stable across restarts; empty is the host's name."`
-	Workers          int    `key:"processor.workers" flag:"workers" default:"2" min:"1" max:"256" help:"Transactions at a time; each has partitions of its own."`
-	SnapshotInterval int    `key:"processor.snapshot_interval" default:"100" min:"1" max:"1000000" help:"Events of a stream between two local snapshots."`
-	BatchRecords     int    `key:"processor.batch_records" default:"10000" min:"1" max:"1000000" help:"Most commands in a transaction."`
-	BatchBytes       Size   `key:"processor.batch_bytes" default:"16MiB" min:"64KiB" max:"1GiB" help:"Most bytes of commands in a transaction."`
+	Group              string        `key:"processor.group" format:"name" help:"Consumer group; empty is <prefix>.processor."`
+	Instance           string        `key:"processor.instance" format:"name" help:"Name of this process in its groups, unlike any other's; empty is the host's name."`
+	Static             bool          `key:"processor.static" default:"false" help:"Static membership: a restart within the session timeout keeps its partitions. The instance name must be stable."`
+	SessionTimeout     time.Duration `key:"processor.session_timeout" default:"45s" dev:"10s" min:"1s" max:"30m" help:"How long the group waits for a process that went silent before others take its partitions."`
+	TransactionTimeout time.Duration `key:"processor.transaction_timeout" default:"10s" min:"1s" max:"15m" help:"How long the brokers let a transaction be open."`
+	Workers            int           `key:"processor.workers" flag:"workers" default:"2" min:"1" max:"64" help:"Transactions at a time; each has partitions of its own."`
+	BatchRecords       int           `key:"processor.batch_records" default:"5000" min:"1" max:"100000" help:"Most commands in a transaction."`
+	SnapshotInterval   int           `key:"processor.snapshot_interval" default:"100" min:"1" max:"1000000" help:"Events of a stream between two local snapshots."`
+	RoundEvents        int           `key:"processor.round_events" default:"100000" min:"1" help:"Events of a partition after which its changed streams are written to the snapshots topic."`
+	RoundAge           time.Duration `key:"processor.round_age" default:"10m" min:"1s" help:"The same after so long, where there was any event."`
+	EventBytes         Size          `key:"processor.event_bytes" default:"900KiB" min:"1KiB" max:"100MiB" help:"Largest event; the brokers' message.max.bytes must allow for it."`
+	CacheBytes         Size          `key:"processor.cache_bytes" default:"64MiB" min:"1MiB" max:"1024GiB" help:"Memory for decoded states."`
+	StoreCacheBytes    Size          `key:"processor.store_cache_bytes" default:"64MiB" min:"1MiB" max:"1024GiB" help:"Memory for blocks of the local stores."`
 }
 
 // Role names, as in the setting "roles".
