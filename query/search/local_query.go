@@ -1,0 +1,138 @@
+package search
+
+import (
+	"context"
+	"errors"
+
+	"github.com/blevesearch/bleve/v2/mapping"
+	"github.com/blevesearch/bleve/v2/search"
+	"github.com/blevesearch/bleve/v2/search/query"
+	"github.com/blevesearch/bleve/v2/search/searcher"
+	index "github.com/blevesearch/bleve_index_api"
+
+	"github.com/cqrsflow/cqrsflow/internal/searchindex/localindex"
+)
+
+// localQuery asks bleve what a plan asks for. It is a query of its own because bleve's add up the scores
+// of all places and normalise them against each other, so that no place could be made to come first.
+type localQuery struct{ plan *plan }
+
+var _ query.Query = (*localQuery)(nil)
+
+// unscored finds without ranking, which bleve does on bitmaps.
+var unscored = search.SearcherOptions{Score: "none"}
+
+// Searcher implements bleve's query.Query.
+func (q *localQuery) Searcher(ctx context.Context, r index.IndexReader, _ mapping.IndexMapping, options search.SearcherOptions) (search.Searcher, error) {
+	var all searchers
+	if q.plan.Status != "" {
+		all.add(searcher.NewTermSearcher(ctx, r, q.plan.Status, localindex.FieldStatus, 1, unscored))
+	}
+	if q.plan.Customer != "" {
+		all.add(searcher.NewTermSearcher(ctx, r, q.plan.Customer, localindex.FieldCustomer, 1, unscored))
+	}
+	for i := range q.plan.words {
+		all.add(wordSearcher(ctx, r, &q.plan.words[i]))
+	}
+	switch {
+	case all.err != nil:
+		return nil, errors.Join(all.err, all.close())
+	case len(all.list) == 0:
+		return searcher.NewMatchAllSearcher(ctx, r, 1, unscored)
+	case len(all.list) == 1:
+		return all.list[0], nil
+	}
+	both, err := searcher.NewConjunctionSearcher(ctx, r, all.list, search.SearcherOptions{Score: options.Score})
+	if err != nil {
+		return nil, errors.Join(err, all.close())
+	}
+	return both, nil
+}
+
+// searchers collects searchers, and the first error of making them.
+type searchers struct {
+	list []search.Searcher
+	err  error
+}
+
+func (s *searchers) add(x search.Searcher, err error) bool {
+	if err != nil {
+		if s.err == nil {
+			s.err = err
+		}
+		return false
+	}
+	s.list = append(s.list, x)
+	return true
+}
+
+func (s *searchers) close() error {
+	var err error
+	for _, x := range s.list {
+		err = errors.Join(err, x.Close())
+	}
+	return err
+}
+
+// wordSearcher finds a word in all the places where it may be.
+func wordSearcher(ctx context.Context, r index.IndexReader, w *word) (search.Searcher, error) {
+	var all searchers
+	best := &bestSearcher{}
+	place := func(tier, weight float64, x search.Searcher, err error) {
+		if all.add(x, err) {
+			best.places = append(best.places, place{searcher: x, tier: tier, weight: weight})
+		}
+	}
+	x, err := searcher.NewTermSearcher(ctx, r, w.Key, localindex.FieldKey, 1, unscored)
+	place(tierKey, 0, x, err)
+	if w.Prefix {
+		x, err = searcher.NewTermPrefixSearcher(ctx, r, w.Key, localindex.FieldKey, 1, unscored)
+		place(tierKeyPrefix, 0, x, err)
+	}
+	text := func(field string, tier, prefixTier float64) {
+		if len(w.Terms) == 0 {
+			return
+		}
+		x, err := phraseSearcher(ctx, r, w.Terms, field)
+		place(tier, bm25Weight, x, err)
+		if w.Prefix {
+			x, err = prefixSearcher(ctx, r, w.Terms, field)
+			place(prefixTier, 0, x, err)
+		}
+	}
+	text(localindex.FieldName, tierName, tierNamePrefix)
+	text(localindex.FieldNotes, tierNotes, tierNotesPrefix)
+	if all.err != nil {
+		return nil, errors.Join(all.err, all.close())
+	}
+	return best, nil
+}
+
+// phraseSearcher finds terms that stand next to each other.
+func phraseSearcher(ctx context.Context, r index.IndexReader, terms []string, field string) (search.Searcher, error) {
+	if len(terms) == 1 {
+		return searcher.NewTermSearcher(ctx, r, terms[0], field, 1, search.SearcherOptions{})
+	}
+	return searcher.NewPhraseSearcher(ctx, r, terms, 0, false, field, 1, search.SearcherOptions{})
+}
+
+// prefixSearcher finds texts with all terms, of which the last may be the beginning of a word.
+func prefixSearcher(ctx context.Context, r index.IndexReader, terms []string, field string) (search.Searcher, error) {
+	var all searchers
+	last := len(terms) - 1
+	for _, t := range terms[:last] {
+		all.add(searcher.NewTermSearcher(ctx, r, t, field, 1, unscored))
+	}
+	all.add(searcher.NewTermPrefixSearcher(ctx, r, terms[last], field, 1, unscored))
+	switch {
+	case all.err != nil:
+		return nil, errors.Join(all.err, all.close())
+	case len(all.list) == 1:
+		return all.list[0], nil
+	}
+	x, err := searcher.NewConjunctionSearcher(ctx, r, all.list, unscored)
+	if err != nil {
+		return nil, errors.Join(err, all.close())
+	}
+	return x, nil
+}
