@@ -35,10 +35,28 @@ func (a At) includes(e *event.Envelope) bool {
 	return a.EffectiveAt.IsZero() || !e.Time.After(a.EffectiveAt)
 }
 
+// EventError is an event that today's program cannot read.
+type EventError struct {
+	Aggregate string
+	Stream    event.StreamID
+	Version   event.Version
+	Type      string
+	// Err wraps event.ErrUndecodable or event.ErrUnknownType.
+	Err error
+}
+
+// Error says which event it is and what is wrong with it.
+func (e *EventError) Error() string {
+	return fmt.Sprintf("state of %s/%s at version %d (%s): %v", e.Aggregate, e.Stream, e.Version, e.Type, e.Err)
+}
+
+// Unwrap returns what is wrong.
+func (e *EventError) Unwrap() error { return e.Err }
+
 // State folds a stream with its aggregate's own decider up to a point in its history. The snapshot's
 // version and recorded time are those of the last event folded. A stream without events is
 // event.ErrNotFound; one whose events all came later, or that has not reached the version, ErrNotYet. An
-// event that today's program cannot read is event.ErrUndecodable or event.ErrUnknownType; a gap is event.ErrCorrupt.
+// event that today's program cannot read is an *EventError; a gap is event.ErrCorrupt.
 func (h *History) State(ctx context.Context, aggregate string, stream event.StreamID, at At) (decider.Snapshot, error) {
 	typ, err := h.typ(aggregate)
 	if err != nil {
@@ -65,7 +83,7 @@ func (h *History) State(ctx context.Context, aggregate string, stream event.Stre
 			continue
 		}
 		if snapshot.State, err = typ.Apply(snapshot.State, &e); err != nil {
-			return decider.Snapshot{}, fmt.Errorf("%s: %w", doing, err)
+			return decider.Snapshot{}, &EventError{Aggregate: aggregate, Stream: stream, Version: e.Version, Type: e.Type, Err: err}
 		}
 		snapshot.Version, snapshot.RecordedTime = e.Version, e.RecordedTime
 	}

@@ -4,8 +4,8 @@ import "fmt"
 
 // Money is an amount in the smallest unit of its currency that the read models keep, hundredths.
 type Money struct {
-	Cents    int64
-	Currency string
+	Cents    int64  `json:"cents"`
+	Currency string `json:"currency"`
 }
 
 // Amount is the decimal text with two digits after the point, such as "11.77".

@@ -1,0 +1,154 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/cqrsflow/cqrsflow/decider"
+	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/producer"
+	"github.com/cqrsflow/cqrsflow/query"
+)
+
+// Commands takes commands and brings back what became of them; *producer.Publisher does.
+type Commands interface {
+	// Publish returns once the command is durable.
+	Publish(ctx context.Context, c event.Command, aggregate, contentType string, body []byte) (producer.Receipt, error)
+	// Do waits for the outcome until the context's deadline. event.ErrUnavailable: not taken.
+	// event.ErrOutcomeUnknown: taken, or perhaps, and no outcome in time.
+	Do(ctx context.Context, c event.Command, aggregate, contentType string, body []byte) (event.Outcome, error)
+	// Enqueue returns before the command is durable; commands of one stream keep their order. done is
+	// called once, from another goroutine, with what Do would have returned, unless Enqueue fails.
+	Enqueue(ctx context.Context, aggregate string, c event.Command, contentType string, body []byte, done func(event.Outcome, error)) error
+}
+
+// Progress says how far a read model is; query.Tracker does.
+type Progress interface {
+	// Wait returns once the positions are applied, with how far it is then; query.ErrBehind at the deadline.
+	Wait(ctx context.Context, after []event.Position) ([]event.Position, error)
+}
+
+// Orders reads the read model orders; *query.Orders does.
+type Orders interface {
+	Get(ctx context.Context, id event.StreamID) (query.Order, error)
+	List(ctx context.Context, f query.OrderFilter) (query.Page[query.Order], error)
+}
+
+// Customers reads the read model customers; *query.Customers does.
+type Customers interface {
+	Get(ctx context.Context, id event.StreamID) (query.Customer, error)
+	List(ctx context.Context, f query.CustomerFilter) (query.Page[query.Customer], error)
+}
+
+// DailySales reads the read model daily_sales; *query.Sales does.
+type DailySales interface {
+	Daily(ctx context.Context, from, to time.Time) ([]query.DaySales, error)
+}
+
+// History reads streams; *query.History does.
+type History interface {
+	Events(ctx context.Context, aggregate string, stream event.StreamID, after event.Version, limit int) ([]query.Event, bool, error)
+	Outcome(ctx context.Context, aggregate string, stream event.StreamID, commandID string) (event.Outcome, error)
+	State(ctx context.Context, aggregate string, stream event.StreamID, at query.At) (decider.Snapshot, error)
+}
+
+// Parked tells which streams a projection has set aside; *query.Parked does.
+type Parked interface {
+	ParkedStream(ctx context.Context, projection, aggregate string, stream event.StreamID) (bool, error)
+}
+
+// Config is what the API serves. What is nil has no endpoints; at least one thing must be there.
+type Config struct {
+	// Aggregates are the registered types. Required.
+	Aggregates []*decider.Type
+	Commands   Commands
+	Orders     Orders
+	Customers  Customers
+	Sales      DailySales
+	History    History
+	Search     Search
+	// Parked is required where a read model of SQL is there.
+	Parked Parked
+	// Progress of every read model that is read or can be waited for, by the projection's name.
+	Progress map[string]Progress
+	// WaitFor are the read models behind each word of Cqrs-Wait-For. Default: sql, search and history.
+	// Those without Progress count as behind.
+	WaitFor map[string][]string
+	// MaxBody bounds the body of a command in bytes, MaxBatchBody that of a batch. Defaults 1 MiB and 16 MiB.
+	MaxBody, MaxBatchBody int64
+	// QueryTimeout bounds the reading of a query, after the waiting for positions. Default 15 s.
+	QueryTimeout time.Duration
+	// Logger; nil is slog.Default().
+	Logger *slog.Logger
+}
+
+// ReadPostgres fills in what is read from Postgres: orders, customers, sales, history, and the progress of these.
+func (c *Config) ReadPostgres(pool *pgxpool.Pool, w *query.Waiter) {
+	c.Orders, c.Customers, c.Sales = query.NewOrders(pool), query.NewCustomers(pool), query.NewSales(pool)
+	c.History, c.Parked = query.NewHistory(pool, c.Aggregates...), query.NewParked(pool)
+	if c.Progress == nil {
+		c.Progress = map[string]Progress{}
+	}
+	for _, m := range []query.Model{query.OrdersModel, query.CustomersModel, query.SalesModel, query.HistoryModel} {
+		c.Progress[m.Name] = w.Of(m)
+	}
+}
+
+func (c *Config) validate() error {
+	c.MaxBody = cmp.Or(c.MaxBody, 1<<20)
+	c.MaxBatchBody = cmp.Or(c.MaxBatchBody, 16<<20)
+	c.QueryTimeout = cmp.Or(c.QueryTimeout, defaultQueryTimeout)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.WaitFor == nil {
+		c.WaitFor = map[string][]string{
+			"sql":     {query.OrdersModel.Name, query.CustomersModel.Name, query.SalesModel.Name},
+			"search":  {searchModel.Name},
+			"history": {query.HistoryModel.Name},
+		}
+	}
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: api: "+format, append([]any{event.ErrConfig}, args...)...)
+	}
+	switch {
+	case len(c.Aggregates) == 0:
+		return bad("Aggregates is empty")
+	case c.MaxBody < 1:
+		return bad("MaxBody is %d; it must be at least 1", c.MaxBody)
+	case c.MaxBatchBody < c.MaxBody:
+		return bad("MaxBatchBody is %d; it must be at least MaxBody, %d", c.MaxBatchBody, c.MaxBody)
+	case c.QueryTimeout < 0:
+		return bad("QueryTimeout is %v; it must be positive", c.QueryTimeout)
+	case c.Parked == nil && (c.Orders != nil || c.Customers != nil || c.History != nil):
+		return bad("Parked is missing")
+	}
+	needed := map[string]bool{query.OrdersModel.Name: c.Orders != nil, query.CustomersModel.Name: c.Customers != nil,
+		query.SalesModel.Name: c.Sales != nil, query.HistoryModel.Name: c.History != nil, searchModel.Name: c.Search != nil}
+	any := c.Commands != nil
+	for name, there := range needed {
+		any = any || there
+		if there && c.Progress[name] == nil {
+			return bad("Progress of %s is missing", name)
+		}
+	}
+	if !any {
+		return bad("there is nothing to serve")
+	}
+	return nil
+}
+
+func (a *API) waitNames() []string {
+	names := make([]string, 0, len(a.cfg.WaitFor))
+	for name := range a.cfg.WaitFor {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
