@@ -24,10 +24,12 @@ type Report struct {
 	Totals
 	// Accepted are new. Replayed were accepted by an earlier import. Present were refused because what they
 	// ask for is done, by an import so long ago that its command IDs are forgotten.
-	Accepted, Replayed, Present int
+	Accepted int `json:"accepted"`
+	Replayed int `json:"replayed"`
+	Present  int `json:"present"`
 	// Refused counts the others by code. Failed got no outcome.
-	Refused map[string]int
-	Failed  int
+	Refused map[string]int `json:"refused"`
+	Failed  int            `json:"failed"`
 }
 
 // Unchanged reports whether the import found everything there already.

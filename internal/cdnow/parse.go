@@ -142,10 +142,10 @@ func clip(s string) string {
 
 // Totals are what an import must come to.
 type Totals struct {
-	Purchases int
-	Customers int
-	Quantity  int64
-	Cents     int64
+	Purchases int   `json:"purchases"`
+	Customers int   `json:"customers"`
+	Quantity  int64 `json:"quantity"`
+	Cents     int64 `json:"cents"`
 }
 
 // Sum adds purchases up.

@@ -20,7 +20,9 @@ import (
 // Options are the client options that every Kafka client of the process starts from: where the brokers are,
 // how to reach them and how to log in. It reads the TLS files. Errors wrap event.ErrConfig and name the setting.
 func (k *Kafka) Options() ([]kgo.Opt, error) {
-	opts := []kgo.Opt{kgo.SeedBrokers(k.Brokers...), kgo.ClientID(k.ClientID), kgo.ProducerBatchCompression(codec(k.Compression))}
+	opts := []kgo.Opt{kgo.SeedBrokers(k.Brokers...), kgo.ClientID(k.ClientID), kgo.ProducerBatchCompression(codec(k.Compression)),
+		// Pushing them (KIP-714) holds up the closing of a client for 2 s where the broker is gone; ours are on /metrics.
+		kgo.DisableClientMetrics()}
 	if k.UsesTLS() {
 		t, err := k.tls()
 		if err != nil {

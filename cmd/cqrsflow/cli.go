@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// cli is the grammar of the command line.
+type cli struct {
+	Import   importCmd   `cmd:"" help:"Publish a file of real purchases as commands."`
+	Publish  publishCmd  `cmd:"" help:"Publish a command and show what became of it."`
+	Stream   streamCmd   `cmd:"" help:"Look at the stream of an aggregate: its events, its state then and now."`
+	Topology topologyCmd `cmd:"" help:"Make and check the topics on Kafka."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
+}
+
+func newCLI() *cli {
+	return &cli{
+		Import:   newImportCmd(),
+		Publish:  newPublishCmd(),
+		Stream:   newStreamCmd(),
+		Topology: newTopologyCmd(),
+	}
+}
+
+// environment is everything that a command has to do with, so that tests can run commands.
+type environment struct {
+	args    []string
+	environ []string
+	stdin   io.Reader
+	stdout  io.Writer
+	stderr  io.Writer
+	ctx     context.Context //nolint:containedctx // bound to one run of one command
+}
+
+// usageError is a mistake in how the command was called.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+// failed ends a command with exit code 1 where it has said itself what is wrong.
+type failed struct{}
+
+func (failed) Error() string { return "failed" }
+
+// exit is how kong's own exits (after --help) reach run.
+type exit int
+
+func run(ctx context.Context, e *environment) (code int) {
+	e.ctx = ctx
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case exit:
+			code = int(p)
+		default:
+			panic(p)
+		}
+	}()
+	parser, err := kong.New(newCLI(), kong.Name("cqrsflow"),
+		kong.Description("CQRS and event sourcing on Kafka."),
+		kong.Writers(e.stdout, e.stderr), kong.Exit(func(code int) { panic(exit(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}), kong.Bind(e))
+	if err != nil {
+		fmt.Fprintln(e.stderr, "cqrsflow:", err)
+		return exitFailure
+	}
+	command, err := parser.Parse(e.args)
+	if err != nil {
+		help := "cqrsflow --help"
+		if k := (*kong.ParseError)(nil); errors.As(err, &k) && k.Context != nil && k.Context.Selected() != nil {
+			help = k.Context.Selected().FullPath() + " --help"
+		}
+		fmt.Fprintf(e.stderr, "cqrsflow: %v\nSee %s\n", err, help)
+		return exitUsage
+	}
+	err = command.Run()
+	switch usage := (usageError{}); {
+	case err == nil:
+		return 0
+	case errors.Is(err, failed{}):
+		return exitFailure
+	case errors.As(err, &usage):
+		fmt.Fprintf(e.stderr, "cqrsflow: %v\nSee %s --help\n", indent(err), command.Selected().FullPath())
+		return exitUsage
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintln(e.stderr, "cqrsflow: stopped:", context.Cause(ctx))
+		return exitFailure
+	}
+	fmt.Fprintln(e.stderr, "cqrsflow:", indent(err))
+	return exitFailure
+}
+
+// indent keeps the lines of joined errors together.
+func indent(err error) string { return strings.ReplaceAll(err.Error(), "\n", "\n  ") }
+
+// outputFlags are for commands that print a table.
+type outputFlags struct {
+	JSON bool `help:"Print JSON."`
+}
+
+// print prints v as JSON where that was asked for; else what people writes into a table, whose columns are
+// separated by tabs.
+func (o outputFlags) print(e *environment, v any, people func(w io.Writer)) error {
+	if o.JSON {
+		enc := json.NewEncoder(e.stdout)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		return enc.Encode(v)
+	}
+	w := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', 0)
+	people(w)
+	return w.Flush()
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/cqrsflow/cqrsflow/internal/cdnow"
+	"github.com/cqrsflow/cqrsflow/internal/progress"
+	"github.com/cqrsflow/cqrsflow/producer"
+)
+
+type importCmd struct {
+	CDNOW cdnowCmd `cmd:"" name:"cdnow" help:"Import the CDNOW purchase history: each purchase as an order placed and paid on its date."`
+}
+
+func newImportCmd() importCmd {
+	return importCmd{CDNOW: cdnowCmd{Settings: newSettings("General", "Kafka")}}
+}
+
+type cdnowCmd struct {
+	outputFlags
+	File     string   `arg:"" help:"The file, gzip or plain; - is standard input." type:"path"`
+	Settings settings `embed:""`
+}
+
+func (c *cdnowCmd) Run(e *environment) error {
+	s, err := c.Settings.find(e, "import", "kafka.brokers")
+	if err != nil {
+		return err
+	}
+	all, err := c.read(e)
+	if err != nil {
+		return err
+	}
+	bar := progress.New(e.stderr).Bar("import", int64(2*len(all)))
+	defer bar.Abandon()
+	return withPublisher(e.ctx, s, []string{cdnow.Aggregate}, func(ctx context.Context, p *producer.Publisher) error {
+		report, err := cdnow.Import(ctx, p, all, bar.Add)
+		if err == nil {
+			bar.Done()
+		}
+		bar.Abandon()
+		if perr := c.print(e, report, func(w io.Writer) { fmt.Fprintln(w, report.String()) }); perr != nil {
+			return perr
+		}
+		return err
+	})
+}
+
+func (c *cdnowCmd) read(e *environment) ([]cdnow.Purchase, error) {
+	in := e.stdin
+	if c.File != "-" {
+		f, err := os.Open(c.File)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	all, err := cdnow.Parse(in)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.File, err)
+	}
+	return all, nil
+}

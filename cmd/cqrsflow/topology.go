@@ -1,0 +1,148 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/cqrsflow/cqrsflow/internal/aggregates"
+	"github.com/cqrsflow/cqrsflow/internal/app"
+	"github.com/cqrsflow/cqrsflow/topology"
+)
+
+type topologyCmd struct {
+	Plan       planCmd       `cmd:"" help:"Show what apply would change."`
+	Apply      applyCmd      `cmd:"" help:"Make missing topics and put their settings right. It never deletes, shrinks or grows."`
+	Verify     verifyCmd     `cmd:"" help:"Check everything that durability stands on; exit code 1 where something is wrong."`
+	AcceptLoss acceptLossCmd `cmd:"" help:"Go on after topics were deleted and made again: their log is lost."`
+}
+
+func newTopologyCmd() topologyCmd {
+	s := func() topologyFlags { return topologyFlags{Settings: newSettings("General", "Kafka", "Topology")} }
+	return topologyCmd{Plan: planCmd{s()}, Apply: applyCmd{s()}, Verify: verifyCmd{s()}, AcceptLoss: acceptLossCmd{s()}}
+}
+
+type topologyFlags struct {
+	outputFlags
+	Settings settings `embed:""`
+}
+
+// open connects; close must be called.
+func (f *topologyFlags) open(e *environment, what string) (t *topology.Topology, closeFn func(), err error) {
+	c, err := f.Settings.find(e, what, "kafka.brokers")
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := kafka(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	return topology.New(client, app.TopologyConfig(c), aggregates.Names()), client.Close, nil
+}
+
+type planCmd struct{ topologyFlags }
+
+func (c *planCmd) Run(e *environment) error {
+	t, done, err := c.open(e, "topology plan")
+	if err != nil {
+		return err
+	}
+	defer done()
+	p, err := t.Plan(e.ctx)
+	if err != nil {
+		return err
+	}
+	return c.report(e, p, "nothing to change")
+}
+
+type applyCmd struct{ topologyFlags }
+
+func (c *applyCmd) Run(e *environment) error {
+	t, done, err := c.open(e, "topology apply")
+	if err != nil {
+		return err
+	}
+	defer done()
+	p, err := t.Plan(e.ctx)
+	if err == nil {
+		err = t.Apply(e.ctx, p)
+	}
+	if err != nil {
+		return err
+	}
+	return c.report(e, p, "nothing to change")
+}
+
+// report prints a plan; problems in it are a failure.
+func (c *topologyFlags) report(e *environment, p topology.Plan, nothing string) error {
+	err := c.print(e, p, func(w io.Writer) {
+		for _, change := range p.Changes {
+			fmt.Fprintln(w, change)
+		}
+		if len(p.Changes) == 0 {
+			fmt.Fprintln(w, nothing)
+		}
+		for _, f := range p.Problems {
+			fmt.Fprintln(w, f)
+		}
+	})
+	return failIf(err, p.Problems)
+}
+
+type verifyCmd struct{ topologyFlags }
+
+func (c *verifyCmd) Run(e *environment) error {
+	t, done, err := c.open(e, "topology verify")
+	if err != nil {
+		return err
+	}
+	defer done()
+	found, err := t.Verify(e.ctx)
+	if err != nil {
+		return err
+	}
+	if found == nil {
+		found = []topology.Finding{}
+	}
+	err = c.print(e, found, func(w io.Writer) {
+		for _, f := range found {
+			fmt.Fprintln(w, f)
+		}
+		if len(found) == 0 {
+			fmt.Fprintln(w, "all is well")
+		}
+	})
+	return failIf(err, found)
+}
+
+type acceptLossCmd struct{ topologyFlags }
+
+func (c *acceptLossCmd) Run(e *environment) error {
+	t, done, err := c.open(e, "topology accept-loss")
+	if err != nil {
+		return err
+	}
+	defer done()
+	lost, err := t.AcceptLoss(e.ctx)
+	if err != nil {
+		return err
+	}
+	if lost == nil {
+		lost = []topology.Loss{}
+	}
+	return c.print(e, lost, func(w io.Writer) {
+		for _, l := range lost {
+			fmt.Fprintf(w, "accepted the loss of %s (it was %s, it is %s)\n", l.Topic, l.Recorded, l.Actual)
+		}
+		if len(lost) == 0 {
+			fmt.Fprintln(w, "nothing was lost")
+		}
+	})
+}
+
+func failIf(err error, found []topology.Finding) error {
+	if err == nil && slices.ContainsFunc(found, func(f topology.Finding) bool { return f.Level == topology.Problem }) {
+		return failed{}
+	}
+	return err
+}
