@@ -21,6 +21,11 @@ type Progress struct {
 	Partition int32  `json:"partition"`
 	// Owner identifies the session that took the partition over last: all others are fenced.
 	Owner string `json:"owner"`
+	// Generation is that of the index that was written, where the progress is not kept inside it: where
+	// it is not today's, the index was made anew and the checkpoint means nothing.
+	Generation string `json:"generation,omitempty"`
+	// Writes counts the batches, so that a session knows a write of its own whose answer was lost.
+	Writes int64 `json:"writes"`
 	// Processed is false until the first batch was applied; the checkpoint means nothing before that.
 	Processed bool `json:"processed"`
 	// TopicID, Next and CommandOffset are the checkpoint.

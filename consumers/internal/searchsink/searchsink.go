@@ -94,6 +94,7 @@ func Next(p searchindex.Progress, b *runner.Batch, now time.Time) (searchindex.P
 		next.Park(parked(x))
 	}
 	next.Processed = true
+	next.Writes++
 	next.TopicID, next.Next, next.CommandOffset = b.To.TopicID, b.To.Next, b.To.CommandOffset
 	next.UpdatedAt = now
 	return next, nil

@@ -1,0 +1,157 @@
+package elastic
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/internal/searchindex"
+)
+
+// Bulk collects documents for one bulk request. Reuse it with Reset; it is not safe for concurrent use.
+type Bulk struct {
+	buf     bytes.Buffer
+	encoder *json.Encoder
+	items   []item
+	fields  searched
+}
+
+type item struct {
+	tag        int
+	start, end int
+}
+
+// source is a document as it is sent: what is kept, and what is only searched.
+type source struct {
+	*searchindex.Document
+	Search *searched `json:"search"`
+}
+
+type searched struct {
+	Key    []string `json:"key,omitempty"`
+	Name   []string `json:"name,omitempty"`
+	Notes  []string `json:"notes,omitempty"`
+	Placed int64    `json:"placed"`
+}
+
+// Reset empties the request.
+func (b *Bulk) Reset() {
+	b.buf.Reset()
+	b.items = b.items[:0]
+}
+
+// Len is the number of documents, Bytes their size.
+func (b *Bulk) Len() int { return len(b.items) }
+
+// Bytes is the size of the request.
+func (b *Bulk) Bytes() int { return b.buf.Len() }
+
+// Add adds a document, to be indexed under its stream's version: an older one is replaced, the same or a
+// newer one stays. tag comes back with its result.
+func (b *Bulk) Add(tag int, d *searchindex.Document) error {
+	if b.encoder == nil {
+		b.encoder = json.NewEncoder(&b.buf)
+		b.encoder.SetEscapeHTML(false)
+	}
+	start := b.buf.Len()
+	line := b.buf.AvailableBuffer()
+	line = append(line, `{"index":{"_id":"`...)
+	line = append(line, d.ID...) // a stream ID needs no escaping
+	line = append(line, `","version":`...)
+	line = strconv.AppendInt(line, int64(d.Version), 10)
+	line = append(line, `,"version_type":"external"}}`+"\n"...)
+	b.buf.Write(line)
+	b.fields.of(d)
+	if err := b.encoder.Encode(source{Document: d, Search: &b.fields}); err != nil {
+		b.buf.Truncate(start)
+		return fmt.Errorf("encode the search document of %s: %w", d.ID, err)
+	}
+	b.items = append(b.items, item{tag: tag, start: start, end: b.buf.Len()})
+	return nil
+}
+
+func (s *searched) of(d *searchindex.Document) {
+	s.Key, s.Name, s.Notes, s.Placed = d.Keys(), s.Name[:0], s.Notes[:0], d.PlacedNanos()
+	for i := range d.Lines {
+		if terms := searchindex.Terms(d.Lines[i].Name); len(terms) > 0 {
+			s.Name = append(s.Name, strings.Join(terms, " "))
+		}
+	}
+	for i := range d.Notes {
+		if terms := searchindex.Terms(d.Notes[i].Text); len(terms) > 0 {
+			s.Notes = append(s.Notes, strings.Join(terms, " "))
+		}
+	}
+}
+
+// Result is what became of a document of a bulk request.
+type Result struct {
+	Tag    int
+	Status int
+	Error  *ItemError
+}
+
+// Send makes the request, through an alias, and calls each with the result of every document that was
+// not indexed. The documents for which each returns true stay in the request, to be sent again.
+func (b *Bulk) Send(ctx context.Context, c *Client, alias string, each func(Result) (again bool)) error {
+	var answer struct {
+		Errors bool `json:"errors"`
+		Items  []struct {
+			Index struct {
+				Status int        `json:"status"`
+				Error  *ItemError `json:"error"`
+			} `json:"index"`
+		} `json:"items"`
+	}
+	path := "/" + alias + "/_bulk?require_alias=true&filter_path=errors,items.*.status,items.*.error"
+	if err := c.Do(ctx, http.MethodPost, path, NDJSON, b.buf.Bytes(), &answer); err != nil {
+		var refused *Refused
+		if !errors.As(err, &refused) {
+			*b = Bulk{} // without an answer, the transport may still be reading the buffer
+		}
+		return err
+	}
+	if len(answer.Items) != len(b.items) {
+		return fmt.Errorf("%w: Elasticsearch at %s answers for %d of %d documents", event.ErrUnavailable, c.server, len(answer.Items), len(b.items))
+	}
+	kept, end := 0, 0
+	bytes := b.buf.Bytes()
+	for i, it := range b.items {
+		r := answer.Items[i].Index
+		if r.Status < 300 && r.Error == nil {
+			continue
+		}
+		if !each(Result{Tag: it.tag, Status: r.Status, Error: r.Error}) {
+			continue
+		}
+		n := copy(bytes[end:], bytes[it.start:it.end])
+		b.items[kept] = item{tag: it.tag, start: end, end: end + n}
+		kept, end = kept+1, end+n
+	}
+	b.items = b.items[:kept]
+	b.buf.Truncate(end)
+	return nil
+}
+
+// Split moves the second half of the request into another one, which it returns.
+func (b *Bulk) Split() *Bulk {
+	half := len(b.items) / 2
+	other := &Bulk{}
+	for _, it := range b.items[half:] {
+		start := other.buf.Len()
+		other.buf.Write(b.buf.Bytes()[it.start:it.end])
+		other.items = append(other.items, item{tag: it.tag, start: start, end: other.buf.Len()})
+	}
+	b.buf.Truncate(b.items[half].start)
+	b.items = b.items[:half]
+	return other
+}
+
+// Tag is the tag of the i-th document.
+func (b *Bulk) Tag(i int) int { return b.items[i].tag }
