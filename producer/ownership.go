@@ -15,6 +15,7 @@ import (
 // assigned begins to restore partitions. They are not fetched until that is done; the others go on meanwhile.
 func (w *worker) assigned(life context.Context, cl *kgo.Client, m map[string][]int32) {
 	cl.PauseFetchPartitions(m)
+	w.revoked(m) // what is still held here was lost without our being told
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.mu.joined = true
@@ -35,6 +36,7 @@ func (w *worker) revoked(m map[string][]int32) {
 		for _, n := range numbers {
 			tp := topicPartition{topic, n}
 			if o := w.mu.owned[tp]; o != nil {
+				w.mu.revoked = true
 				delete(w.mu.owned, tp)
 				o.cancel()
 				w.mu.leaving = append(w.mu.leaving, o)
@@ -44,6 +46,9 @@ func (w *worker) revoked(m map[string][]int32) {
 	var leaving []*owned
 	if !w.mu.busy {
 		leaving, w.mu.leaving = w.mu.leaving, nil
+	}
+	if w.mu.revoked && w.mu.wake != nil {
+		w.mu.wake()
 	}
 	w.mu.Unlock()
 	w.giveUp(leaving)

@@ -119,12 +119,14 @@ func offsets(listed kadm.ListedOffsets, err error, partition int32, topics []str
 }
 
 // stableOffset returns the group's committed offset of a partition, -1 for none, waiting until no
-// transaction that commits one is pending (KIP-447).
-func stableOffset(ctx context.Context, adm *kadm.Client, group, topic string, partition int32) (int64, error) {
+// transaction that commits one is pending (KIP-447). After half a second, and then each second, stuck is
+// called to do something about one whose owner is gone.
+func stableOffset(ctx context.Context, adm *kadm.Client, group, topic string, partition int32, stuck func(context.Context) error) (int64, error) {
 	fail := func(err error) (int64, error) {
 		return 0, fmt.Errorf("%w: committed offset of group %s in %s/%d: %w", event.ErrUnavailable, group, topic, partition, err)
 	}
-	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+	next := time.Now().Add(500 * time.Millisecond)
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
 		resp, err := adm.FetchOffsetsForTopics(kadm.RequireStable(ctx), group, topic)
 		if err != nil {
 			return fail(err)
@@ -137,6 +139,12 @@ func stableOffset(ctx context.Context, adm *kadm.Client, group, topic string, pa
 			return o.At, nil
 		case !errors.Is(o.Err, kerr.UnstableOffsetCommit):
 			return fail(o.Err)
+		}
+		if now := time.Now(); now.After(next) {
+			next = now.Add(time.Second)
+			if err := stuck(ctx); err != nil {
+				return fail(err)
+			}
 		}
 		select {
 		case <-ctx.Done():

@@ -38,7 +38,7 @@ type restorer struct {
 // event.ErrCorrupt (the log and the store contradict each other: an operator must look).
 func (rs *restorer) restore(ctx context.Context, p *partition, eventsID [16]byte) (next int64, err error) {
 	adm := kadm.NewClient(rs.admin)
-	committed, err := stableOffset(ctx, adm, rs.group, p.topics.Commands, p.number)
+	committed, err := stableOffset(ctx, adm, rs.group, p.topics.Commands, p.number, rs.stuck(p, p.topics.Events, p.topics.Outcomes))
 	if err != nil {
 		return 0, err
 	}
@@ -119,7 +119,7 @@ func (rs *restorer) snapshots(ctx context.Context, p *partition, end int64) erro
 	defer w.close()
 	usable, next := true, int64(0)
 	s := span{topic: p.topics.Snapshots, partition: p.number, to: end}
-	err := readLog(ctx, rs.opts, s, true, rs.stuck(p, s), func(r *kgo.Record) error {
+	err := readLog(ctx, rs.opts, s, true, rs.stuck(p, s.topic), func(r *kgo.Record) error {
 		switch {
 		case !usable || !r.Attrs.IsTransactional() || r.Value == nil:
 			return nil
@@ -160,7 +160,7 @@ func (rs *restorer) tail(ctx context.Context, p *partition, end map[string]int64
 	var env event.Envelope
 	s := span{topic: p.topics.Events, partition: p.number, from: p.cp.NextEvent, to: end[p.topics.Events]}
 	began := s.from
-	err := readLog(ctx, rs.opts, s, false, rs.stuck(p, s), func(r *kgo.Record) error {
+	err := readLog(ctx, rs.opts, s, false, rs.stuck(p, s.topic), func(r *kgo.Record) error {
 		if rs.progress != nil && r.Offset%1024 == 0 {
 			rs.progress(p, r.Offset-began, s.to-began)
 		}
@@ -175,7 +175,7 @@ func (rs *restorer) tail(ctx context.Context, p *partition, end map[string]int64
 	}
 	w.cp.NextEvent = max(w.cp.NextEvent, s.to)
 	s = span{topic: p.topics.Outcomes, partition: p.number, from: p.cp.NextOutcome, to: end[p.topics.Outcomes]}
-	err = readLog(ctx, rs.opts, s, false, rs.stuck(p, s), func(r *kgo.Record) error {
+	err = readLog(ctx, rs.opts, s, false, rs.stuck(p, s.topic), func(r *kgo.Record) error {
 		o, err := record.ParseOutcome(r, p.typ.Name, &names)
 		if err != nil {
 			rs.log.Warn("skipping a record", "err", err)
@@ -191,11 +191,13 @@ func (rs *restorer) tail(ctx context.Context, p *partition, end map[string]int64
 	return w.flush()
 }
 
-// stuck ends what departed owners have left open in a span that cannot be read to its end.
-func (rs *restorer) stuck(p *partition, s span) func(context.Context) error {
+// stuck ends what departed owners have left open in the partition of the topics.
+func (rs *restorer) stuck(p *partition, topics ...string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		if err := unblock(ctx, rs.admin, rs.group+"-", s.topic, s.partition, rs.log); err != nil && ctx.Err() == nil {
-			rs.log.Warn("cannot end a departed owner's transaction: waiting until it times out", "partition", p.String(), "err", err)
+		for _, topic := range topics {
+			if err := unblock(ctx, rs.admin, rs.group+"-", topic, p.number, rs.log); err != nil && ctx.Err() == nil {
+				rs.log.Warn("cannot end a departed owner's transaction: waiting until it times out", "partition", p.String(), "err", err)
+			}
 		}
 		return nil
 	}

@@ -31,6 +31,9 @@ type worker struct {
 		busy    bool
 		leaving []*owned
 		joined  bool
+		// wake ends the poll in progress; revoked says that the session must be armed again (see rearm).
+		wake    context.CancelFunc
+		revoked bool
 	}
 }
 
@@ -114,6 +117,8 @@ func (w *worker) session(ctx context.Context) error {
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.RequireStableFetchOffsets(),
+		// A partition that has been restored waits for the fetch in flight to return before it is asked for.
+		kgo.FetchMaxWait(250*time.Millisecond),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(cfg.SessionTimeout),
 		kgo.RebalanceTimeout(max(cfg.SessionTimeout, 30*time.Second)),
@@ -139,16 +144,28 @@ func (w *worker) session(ctx context.Context) error {
 		sess.Close() // leaves the group, unless membership is static; revokes what is owned
 		w.revokeAll()
 	}()
+	// Taking the transactional ID over ends at once what the last session may have left open.
+	if _, _, err := sess.Client().ProducerID(ctx); err != nil {
+		return fmt.Errorf("%w: initialise the transactional ID %s: %w", event.ErrUnavailable, w.id, err)
+	}
 	aborts := 0
 	for {
-		fetches := sess.PollRecords(ctx, cfg.BatchRecords)
+		fetches := w.poll(ctx, sess)
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if again, err := w.rearm(ctx, sess); err != nil {
+			return err
+		} else if again {
+			continue // what was polled is polled once more
 		}
 		if fetches.IsClientClosed() {
 			return errors.New("the client was closed")
 		}
 		fetches.EachError(func(topic string, n int32, err error) {
+			if errors.Is(err, context.Canceled) {
+				return
+			}
 			w.log.Warn("fetching commands", "topic", topic, "partition", n, "err", err)
 		})
 		if fetches.NumRecords() == 0 {
@@ -168,6 +185,44 @@ func (w *worker) session(ctx context.Context) error {
 		case <-time.After(min(time.Duration(aborts*aborts)*10*time.Millisecond, time.Second)):
 		}
 	}
+}
+
+// poll waits for commands, or until partitions are revoked.
+func (w *worker) poll(ctx context.Context, sess *kgo.GroupTransactSession) kgo.Fetches {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w.mu.Lock()
+	w.mu.wake = cancel
+	revoked := w.mu.revoked
+	w.mu.Unlock()
+	if revoked {
+		return nil
+	}
+	return sess.PollRecords(ctx, w.p.cfg.BatchRecords)
+}
+
+// rearm makes the session tell us of the next revocation. After one it tells of no other until a
+// transaction has ended; we would go on holding partitions that another member has been given.
+// It goes back to the committed offsets, so nothing that was polled before may be decided.
+func (w *worker) rearm(ctx context.Context, sess *kgo.GroupTransactSession) (bool, error) {
+	w.mu.Lock()
+	revoked := w.mu.revoked
+	w.mu.revoked = false
+	w.mu.Unlock()
+	if !revoked {
+		return false, nil
+	}
+	if _, err := sess.End(context.WithoutCancel(ctx), kgo.TryAbort); err != nil {
+		return false, fmt.Errorf("after a revocation: %w", err)
+	}
+	return true, nil
+}
+
+// lost reports whether partitions were revoked since the session was last armed.
+func (w *worker) lost() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mu.revoked
 }
 
 // transaction decides a batch. It returns whether it was committed; an error means that this cannot be known.
@@ -238,6 +293,13 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 		why := "the group rebalanced"
 		if f := failure.Load(); f != nil {
 			why = (*f).Error()
+		} else if !w.lost() {
+			// The session turned the commit into an abort for an error that it keeps to itself; whether the
+			// broker saw the one or the other is not known.
+			for _, o := range touched {
+				o.part.abort()
+			}
+			return false, fmt.Errorf("%w: the transaction was not committed", event.ErrOutcomeUnknown)
 		}
 		w.log.Warn("a transaction was aborted", "commands", len(outcomes), "why", why)
 		for _, o := range touched {
