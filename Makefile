@@ -1,4 +1,4 @@
-.PHONY: generate schemas-check
+.PHONY: generate schemas-check lint
 
 # Go code of the protobuf files under schemas/. Needs Go only; the first run builds buf, which takes minutes.
 generate:
@@ -8,3 +8,9 @@ generate:
 # (SCHEMAS_AGAINST=<commit> names the version to compare with).
 schemas-check:
 	go run -C tools ./schemas check
+
+# Fails where the source breaks a rule of .golangci.yml. The linter is the one that tools/lint pins; the first run builds
+# it, which takes minutes. LINT names what to check.
+LINT ?= ./...
+lint:
+	go tool -modfile=tools/lint/go.mod golangci-lint run $(LINT)

@@ -92,7 +92,7 @@ func (t *Topology) wrap(what string, err error) error {
 		return fmt.Errorf("%w: %s: Kafka refuses: %w", event.ErrConfig, what, err)
 	}
 	brokers, _ := t.client.OptValue(kgo.SeedBrokers).([]string)
-	// The cause is text only: a timeout of ours must not look like the end of the caller's context.
+	//nolint:errorlint // the cause is text only: a timeout of ours must not look like the end of the caller's context
 	return fmt.Errorf("%w: %s: no answer from the brokers %s (setting CQRSFLOW_KAFKA_BROKERS): %v", event.ErrUnavailable, what, strings.Join(brokers, ","), err)
 }
 

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -243,7 +244,7 @@ func (t *Topology) create(ctx context.Context, c Change) error {
 		return err
 	}
 	for _, r := range resp.Topics {
-		if err := kerr.ErrorForCode(r.ErrorCode); err != nil && err != kerr.TopicAlreadyExists {
+		if err := kerr.ErrorForCode(r.ErrorCode); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 			message := ""
 			if r.ErrorMessage != nil {
 				message = ": " + *r.ErrorMessage
@@ -288,7 +289,8 @@ func (t *Topology) awaitLeaders(ctx context.Context, created []string) error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%w: the brokers have made the topics %s but do not serve them after %v (%v)", event.ErrUnavailable, strings.Join(created, ", "), stallTimeout, err)
+			late := fmt.Errorf("%w: the brokers have made the topics %s but do not serve them after %v", event.ErrUnavailable, strings.Join(created, ", "), stallTimeout)
+			return errors.Join(late, err)
 		}
 		select {
 		case <-ctx.Done():
