@@ -20,6 +20,8 @@ const (
 
 // cli is the grammar of the command line.
 type cli struct {
+	Dev      devCmd      `cmd:"" help:"Run everything on this machine: embedded servers, all roles. Nothing to install."`
+	Serve    serveCmd    `cmd:"" help:"Run some roles on real servers."`
 	Import   importCmd   `cmd:"" help:"Publish a file of real purchases as commands."`
 	Publish  publishCmd  `cmd:"" help:"Publish a command and show what became of it."`
 	Stream   streamCmd   `cmd:"" help:"Look at the stream of an aggregate: its events, its state then and now."`
@@ -29,6 +31,8 @@ type cli struct {
 
 func newCLI() *cli {
 	return &cli{
+		Dev:      newDevCmd(),
+		Serve:    newServeCmd(),
 		Import:   newImportCmd(),
 		Publish:  newPublishCmd(),
 		Stream:   newStreamCmd(),

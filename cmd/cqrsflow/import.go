@@ -30,7 +30,7 @@ func (c *cdnowCmd) Run(e *environment) error {
 	if err != nil {
 		return err
 	}
-	all, err := c.read(e)
+	all, err := readPurchases(e, c.File)
 	if err != nil {
 		return err
 	}
@@ -49,10 +49,11 @@ func (c *cdnowCmd) Run(e *environment) error {
 	})
 }
 
-func (c *cdnowCmd) read(e *environment) ([]cdnow.Purchase, error) {
+// readPurchases reads a file; - is standard input.
+func readPurchases(e *environment, path string) ([]cdnow.Purchase, error) {
 	in := e.stdin
-	if c.File != "-" {
-		f, err := os.Open(c.File)
+	if path != "-" {
+		f, err := os.Open(path)
 		if err != nil {
 			return nil, err
 		}
@@ -61,7 +62,7 @@ func (c *cdnowCmd) read(e *environment) ([]cdnow.Purchase, error) {
 	}
 	all, err := cdnow.Parse(in)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.File, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return all, nil
 }

@@ -27,13 +27,13 @@ type Settings struct {
 type General struct {
 	Prefix    string `key:"prefix" default:"cqrsflow" format:"prefix" help:"Start of the name of every topic, consumer group, transactional ID and search index."`
 	Data      string `key:"data" default:"./.cqrsflow" format:"path" help:"Directory for local data: the command processor's stores and, in dev, the embedded servers."`
-	LogLevel  string `key:"log.level" default:"info" oneof:"debug,info,warn,error" help:"Least severe messages to log."`
+	LogLevel  string `key:"log.level" default:"info" dev:"warn" oneof:"debug,info,warn,error" help:"Least severe messages to log."`
 	LogFormat string `key:"log.format" default:"auto" oneof:"auto,text,json" help:"How to log: auto is text on a terminal and JSON elsewhere."`
 }
 
 // Roles say what a process serves, and where.
 type Roles struct {
-	Roles   []string `key:"roles" oneof:"command,query,project-sql,project-search,history,react" help:"What this process does."`
+	Roles   []string `key:"roles" oneof:"command,query,project-sql,project-search,history" help:"What this process does."`
 	HTTP    string   `key:"http.addr" flag:"http" env:"HTTP" default:"127.0.0.1:8080" format:"listen" help:"Address of the public HTTP API (role query). An empty host listens on all interfaces."`
 	MaxBody Size     `key:"http.max_body" default:"1MiB" min:"1KiB" max:"64MiB" help:"Largest request body."`
 	Ops     string   `key:"ops.addr" flag:"ops" default:"127.0.0.1:9080" format:"listen" help:"Address of the operations port: metrics, health, profiles. Never make it public."`
@@ -54,7 +54,7 @@ type Dev struct {
 
 // Kafka is how to reach the brokers.
 type Kafka struct {
-	Brokers       []string `key:"kafka.brokers" format:"hostport" roles:"command,query,project-sql,project-search,history,react" help:"Addresses host:port of brokers to start from."`
+	Brokers       []string `key:"kafka.brokers" format:"hostport" roles:"command,query,project-sql,project-search,history" help:"Addresses host:port of brokers to start from."`
 	ClientID      string   `key:"kafka.client_id" default:"cqrsflow" help:"Client ID in the brokers' logs, metrics and quotas."`
 	Compression   string   `key:"kafka.compression" default:"lz4" oneof:"none,snappy,lz4,zstd" help:"Compression of what the processor and the reactor write."`
 	TLS           bool     `key:"kafka.tls.enabled" default:"false" help:"Use TLS, with the system's certificate authorities unless a CA file is given."`

@@ -26,13 +26,24 @@ func TestSignals(t *testing.T) {
 		}
 		send()
 		wait(ctx.Done(), "the context did not end")
-		select {
-		case <-exited:
-			t.Errorf("%v: the first one exited", s)
-		default:
+		send() // an echo
+		again := time.NewTicker(moment / 4)
+		deadline := time.After(10 * time.Second)
+		began := time.Now()
+		for exiting := false; !exiting; {
+			select {
+			case <-exited:
+				exiting = true
+			case <-again.C:
+				send()
+			case <-deadline:
+				t.Fatalf("%v: the second one did not exit", s)
+			}
 		}
-		send()
-		wait(exited, "the second one did not exit")
+		again.Stop()
+		if took := time.Since(began); took < moment/2 {
+			t.Errorf("%v: it exited after %v, by an echo of the first", s, took)
+		}
 		stop()
 	}
 }

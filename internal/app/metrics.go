@@ -1,0 +1,138 @@
+package app
+
+import (
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cqrsflow/cqrsflow/consumers/runner"
+	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/producer"
+)
+
+// metrics are those of the engines, which know nothing of Prometheus: they are told through hooks, and what
+// has a state is asked at each scrape. No label ever holds an ID.
+type metrics struct {
+	outcomes     *prometheus.CounterVec
+	transactions *prometheus.HistogramVec
+	batch        prometheus.Histogram
+	restores     *prometheus.HistogramVec
+	restored     *prometheus.CounterVec
+	panics       *prometheus.CounterVec
+	applied      *prometheus.CounterVec
+	parked       *prometheus.CounterVec
+	apply        *prometheus.HistogramVec
+
+	mu struct {
+		sync.Mutex
+		runners []*runner.Runner
+	}
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	seconds := prometheus.ExponentialBuckets(0.0005, 2, 16)
+	m := &metrics{
+		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_command_outcomes_total",
+			Help: "Commands by what became of them."}, []string{"aggregate", "kind", "replayed"}),
+		transactions: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "cqrsflow_transaction_seconds",
+			Help: "Duration of the processor's transactions.", Buckets: seconds}, []string{"committed"}),
+		batch: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "cqrsflow_transaction_commands",
+			Help: "Commands in a transaction.", Buckets: prometheus.ExponentialBuckets(1, 4, 9)}),
+		restores: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "cqrsflow_restore_seconds",
+			Help: "Duration from the assignment of a partition until it serves.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 16)}, []string{"aggregate"}),
+		restored: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_restored_events_total",
+			Help: "Events read to restore partitions."}, []string{"aggregate"}),
+		panics: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_decider_panics_total",
+			Help: "Panics of an aggregate's functions."}, []string{"aggregate"}),
+		applied: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_projection_applied_total",
+			Help: "Events and outcomes applied to read models."}, []string{"projection", "source"}),
+		parked: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_projection_parked_total",
+			Help: "Events set aside."}, []string{"projection"}),
+		apply: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "cqrsflow_projection_batch_seconds",
+			Help: "Duration of applying a batch to a read model.", Buckets: seconds}, []string{"projection"}),
+	}
+	r.MustRegister(m.outcomes, m.transactions, m.batch, m.restores, m.restored, m.panics, m.applied, m.parked, m.apply, standing{m})
+	return m
+}
+
+// hooks are what the command processor calls.
+func (m *metrics) hooks() producer.Hooks {
+	return producer.Hooks{
+		Outcome: func(aggregate string, kind event.Kind, replayed bool) {
+			m.outcomes.WithLabelValues(aggregate, kind.String(), strconv.FormatBool(replayed)).Inc()
+		},
+		Transaction: func(commands int, took time.Duration, committed bool) {
+			m.transactions.WithLabelValues(strconv.FormatBool(committed)).Observe(took.Seconds())
+			m.batch.Observe(float64(commands))
+		},
+		Restored: func(aggregate string, _ int32, events int64, took time.Duration) {
+			m.restores.WithLabelValues(aggregate).Observe(took.Seconds())
+			m.restored.WithLabelValues(aggregate).Add(float64(events))
+		},
+		Panicked: func(aggregate string) { m.panics.WithLabelValues(aggregate).Inc() },
+	}
+}
+
+// onBatch is what the projections call.
+func (m *metrics) onBatch(p runner.Progress) {
+	m.applied.WithLabelValues(p.Projection, string(p.Partition.Source)).Add(float64(p.Events + p.Outcomes))
+	m.apply.WithLabelValues(p.Projection).Observe(p.Took.Seconds())
+	if p.Parked > 0 {
+		m.parked.WithLabelValues(p.Projection).Add(float64(p.Parked))
+	}
+}
+
+// watch adds a projection to what is asked at each scrape.
+func (m *metrics) watch(r *runner.Runner) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.runners = append(m.mu.runners, r)
+}
+
+// standing collects how the projections stand.
+type standing struct{ m *metrics }
+
+var (
+	lagDesc = prometheus.NewDesc("cqrsflow_projection_lag_records",
+		"Records between the checkpoint and the log's end.", []string{"projection", "aggregate", "source", "partition"}, nil)
+	ageDesc = prometheus.NewDesc("cqrsflow_projection_applied_through_seconds",
+		"Unix time at which the last applied event was recorded.", []string{"projection", "aggregate", "source", "partition"}, nil)
+	parkedDesc = prometheus.NewDesc("cqrsflow_projection_parked_streams",
+		"Streams that are set aside.", []string{"projection"}, nil)
+	foreignDesc = prometheus.NewDesc("cqrsflow_projection_foreign_records",
+		"Records skipped since assignment because cqrsflow did not write them.", []string{"projection"}, nil)
+)
+
+func (s standing) Describe(c chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{lagDesc, ageDesc, parkedDesc, foreignDesc} {
+		c <- d
+	}
+}
+
+func (s standing) Collect(c chan<- prometheus.Metric) {
+	s.m.mu.Lock()
+	runners := s.m.mu.runners
+	s.m.mu.Unlock()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		c <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for _, r := range runners {
+		st := r.Status()
+		parked, foreign := 0, int64(0)
+		for _, p := range st.Partitions {
+			labels := []string{st.Projection, p.Partition.Aggregate, string(p.Partition.Source), strconv.Itoa(int(p.Partition.Number))}
+			if p.Lag >= 0 {
+				gauge(lagDesc, float64(p.Lag), labels...)
+			}
+			if !p.AppliedThrough.IsZero() {
+				gauge(ageDesc, float64(p.AppliedThrough.UnixMilli())/1e3, labels...)
+			}
+			parked += p.Parked
+			foreign += p.Foreign
+		}
+		gauge(parkedDesc, float64(parked), st.Projection)
+		gauge(foreignDesc, float64(foreign), st.Projection)
+	}
+}

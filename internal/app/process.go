@@ -1,0 +1,220 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/cqrsflow/cqrsflow/consumers/postgres"
+	"github.com/cqrsflow/cqrsflow/consumers/runner"
+	"github.com/cqrsflow/cqrsflow/decider"
+	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/internal/aggregates"
+	"github.com/cqrsflow/cqrsflow/internal/config"
+	"github.com/cqrsflow/cqrsflow/internal/lifecycle"
+	"github.com/cqrsflow/cqrsflow/producer"
+	"github.com/cqrsflow/cqrsflow/services/ops"
+	"github.com/cqrsflow/cqrsflow/topology"
+)
+
+// process is what the roles of one process share.
+type process struct {
+	cfg   *config.Settings
+	log   *slog.Logger
+	group *lifecycle.Group
+	ops   *ops.Server
+	kafka []kgo.Opt
+	types []*decider.Type
+
+	metrics *metrics
+	// store and search are opened when the first role needs them.
+	store  *postgres.Store
+	search *searchStore
+	// runners are the projections, for readiness, metrics and progress.
+	runners []*runner.Runner
+	// publisher is there where a role or an import publishes.
+	publisher *producer.Publisher
+	// dev makes the choices of dev: its own topics, an embedded index, an asynchronous commit.
+	dev bool
+}
+
+func newProcess(cfg *config.Settings, log *slog.Logger, dev bool) (*process, error) {
+	opts, err := cfg.Kafka.Options()
+	if err != nil {
+		return nil, err
+	}
+	p := &process{cfg: cfg, log: log, kafka: append(opts, kgo.WithLogger(kafkaLog{log})), types: aggregates.All(), dev: dev,
+		group: lifecycle.New(lifecycle.Config{Logger: log}),
+		ops:   ops.New(ops.Config{Logger: log, Token: cfg.Client.Token})}
+	p.metrics = newMetrics(p.ops.Registry())
+	return p, nil
+}
+
+// listen opens a port; key is the setting that says which.
+func listen(addr, key string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%w: address %s is in use: stop what listens there, or choose another with %s", event.ErrConfig, addr, config.Name(key))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: listen on %s, as %s says: %w", event.ErrConfig, addr, config.Name(key), err)
+	}
+	return l, nil
+}
+
+// serveOps starts the operations port.
+func (p *process) serveOps(l net.Listener) {
+	p.group.Go(lifecycle.Last, "operations port", func(ctx context.Context) error { return p.ops.Serve(ctx, l) })
+}
+
+// checkTopics is what every role begins with; dev makes its topics itself.
+func (p *process) checkTopics(ctx context.Context) error {
+	client, err := kgo.NewClient(p.kafka...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	t := topology.New(client, TopologyConfig(p.cfg), p.names())
+	if p.dev {
+		plan, err := t.Plan(ctx)
+		if err == nil {
+			err = t.Apply(ctx, plan)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	_, err = t.Check(ctx)
+	return err
+}
+
+func (p *process) names() []string {
+	names := make([]string, len(p.types))
+	for i, t := range p.types {
+		names[i] = t.Name
+	}
+	return names
+}
+
+// start starts roles. Whatever happens, the group must be waited for.
+func (p *process) start(ctx context.Context, roles []string, http net.Listener) error {
+	has := func(role string) bool { return slices.Contains(roles, role) }
+	steps := []struct {
+		needed bool
+		start  func(context.Context) error
+	}{
+		{true, p.checkTopics},
+		{has(config.RoleProjectSQL) || has(config.RoleHistory) || has(config.RoleQuery), p.openStore},
+		{has(config.RoleProjectSearch) || has(config.RoleQuery), p.openSearch},
+		{has(config.RoleCommand), p.startProcessor},
+		{has(config.RoleProjectSQL), p.startSQL},
+		{has(config.RoleHistory), p.startHistory},
+		{has(config.RoleProjectSearch), p.startSearch},
+		{has(config.RoleQuery), p.startPublisher},
+		{has(config.RoleQuery), func(ctx context.Context) error { return p.startAPI(ctx, http) }},
+	}
+	for _, s := range steps {
+		if !s.needed {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.start(ctx); err != nil {
+			return err
+		}
+	}
+	p.ops.Started()
+	return nil
+}
+
+// startProcessor is the role command.
+func (p *process) startProcessor(context.Context) error {
+	c := &p.cfg.Processor
+	proc, err := producer.NewProcessor(producer.Config{
+		Kafka: p.kafka, Prefix: p.cfg.General.Prefix, Types: p.types, Dir: filepath.Join(p.cfg.General.Data, commandDir),
+		Group: c.Group, Instance: c.Instance, Static: c.Static, SessionTimeout: c.SessionTimeout, TransactionTimeout: c.TransactionTimeout,
+		Workers: c.Workers, BatchRecords: c.BatchRecords, SnapshotEvery: c.SnapshotInterval, EventBytes: int(c.EventBytes),
+		RoundEvents: c.RoundEvents, RoundAge: c.RoundAge, CacheBytes: int(c.CacheBytes), StoreCacheBytes: int64(c.StoreCacheBytes),
+		Compression: p.cfg.Kafka.Compression, Logger: p.log, Hooks: p.metrics.hooks(),
+	})
+	if err != nil {
+		return err
+	}
+	p.group.Go(lifecycle.Drain, "command processor", proc.Run)
+	p.ops.Register(config.RoleCommand, func() (bool, string) { return processorReady(proc.Status()) })
+	return nil
+}
+
+// processorReady: every worker has its share, and every partition of it serves.
+func processorReady(parts []producer.Partition, joined bool) (bool, string) {
+	if !joined {
+		return false, "waiting for the group to assign partitions"
+	}
+	for _, part := range parts {
+		if part.State != "serving" {
+			why := fmt.Sprintf("%s/%d is %s", part.Aggregate, part.Number, part.State)
+			if part.Err != nil {
+				why += ": " + part.Err.Error()
+			}
+			return false, why
+		}
+	}
+	return true, fmt.Sprintf("%d partitions", len(parts))
+}
+
+// startPublisher makes what publishes commands; it is there once outcomes are being read.
+func (p *process) startPublisher(ctx context.Context) error {
+	if p.publisher != nil {
+		return nil
+	}
+	pub, err := producer.NewPublisher(ctx, producer.PublisherConfig{Kafka: p.kafka, Prefix: p.cfg.General.Prefix, Aggregates: p.names(), Logger: p.log})
+	if err != nil {
+		return err
+	}
+	p.publisher = pub
+	p.group.Go(lifecycle.Drain, "publisher", pub.Run)
+	p.ops.Register("publisher", func() (bool, string) {
+		select {
+		case <-pub.Ready():
+			return true, ""
+		default:
+			return false, "outcomes are not being read yet"
+		}
+	})
+	return nil
+}
+
+// serveHTTP runs a public server until ctx ends; then requests have a while to finish.
+func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
+	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		WriteTimeout:   2 * time.Minute, // longer than the longest Prefer: wait
+		MaxHeaderBytes: 64 << 10, BaseContext: func(net.Listener) context.Context { return requests },
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	stop, done := context.WithTimeout(requests, lifecycle.DefaultStopTimeout*4/5)
+	defer done()
+	if err := server.Shutdown(stop); err != nil {
+		cancel() // those that still wait for an outcome are told that it is unknown
+		_ = server.Close()
+	}
+	<-ended
+	return nil
+}
