@@ -224,6 +224,24 @@ func (w *worker) revisit(due []Pointer) (*Batch, error) {
 			w.allowGap(b, ptr.Stream, dropped)
 		}
 	}
+	w.carryMarks(b, due)
 	w.settle(b)
 	return b, nil
+}
+
+// carryMarks marks the first pointer of each stream that this drain does not reach any more, so that
+// the next one goes on with it, after a restart as well.
+func (w *worker) carryMarks(b *Batch, due []Pointer) {
+	last := map[event.StreamID]int64{}
+	for _, ptr := range due {
+		last[ptr.Stream] = ptr.Offset
+	}
+	for stream, offset := range last {
+		pointers := w.parked.byStream[stream].pointers
+		if i := slices.IndexFunc(pointers, func(p Pointer) bool { return p.Offset > offset }); i >= 0 && !pointers[i].Retry {
+			next := pointers[i]
+			next.Retry = true
+			b.Park = append(b.Park, next)
+		}
+	}
 }

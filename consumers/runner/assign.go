@@ -9,9 +9,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// assigned only notes that the group has been joined: partitions are opened once their offsets are
-// asked for, which comes next, and comes again if a rebalance interrupts it.
-func (r *Runner) assigned(context.Context, *kgo.Client, map[string][]int32) {
+// assigned notes that the group has been joined, and what is to be opened: the client asks for offsets
+// next, and asks again if a rebalance interrupts it.
+func (r *Runner) assigned(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+	for topic, numbers := range partitions {
+		for _, n := range numbers {
+			p := r.origin[topic]
+			p.Number = n
+			r.claim(p)
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mu.joined, r.mu.trouble = true, ""
@@ -21,6 +28,7 @@ func (r *Runner) assigned(context.Context, *kgo.Client, map[string][]int32) {
 // checkpoints. It waits for a store that is down; a rebalance ends ctx and calls it again later.
 // Partitions that cannot be read are left out: the client does not fetch them.
 func (r *Runner) open(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	<-r.set
 	type opened struct {
 		w      *worker
 		offset int64
@@ -87,11 +95,13 @@ func (w *worker) start(f func()) {
 // revoked gives partitions up in good order: the batch in hand may be finished, and its offset is
 // committed, before the callback returns and others take over.
 func (r *Runner) revoked(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+	<-r.set
 	r.end(r.take(partitions), true)
 }
 
 // lostPartitions gives partitions up at once: others may own them already.
 func (r *Runner) lostPartitions(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+	<-r.set
 	r.end(r.take(partitions), false)
 }
 

@@ -146,6 +146,9 @@ func (w *worker) buildOutcomes(b *Batch) {
 
 // cut takes the refused event's stream out of the batch from that event on, and parks it.
 func (w *worker) cut(b *Batch, p *Poison) error {
+	if w.p.Source == Outcomes { // they do not build on each other: the rest of the stream goes on
+		return w.cutOutcome(b, p)
+	}
 	at := slices.IndexFunc(b.Events, func(e event.Recorded) bool { return e.Offset == p.Offset })
 	if at < 0 {
 		return fmt.Errorf("the sink refused an event at offset %d that was not in its batch: %w", p.Offset, p.Err)
@@ -191,9 +194,34 @@ func (w *worker) cut(b *Batch, p *Poison) error {
 	return nil
 }
 
+func (w *worker) cutOutcome(b *Batch, p *Poison) error {
+	at := slices.IndexFunc(b.Outcomes, func(o event.Outcome) bool { return o.Offset == p.Offset })
+	if at < 0 {
+		return fmt.Errorf("the sink refused an outcome at offset %d that was not in its batch: %w", p.Offset, p.Err)
+	}
+	stream, attempts := b.Outcomes[at].Stream, 1
+	b.Outcomes = slices.Delete(b.Outcomes, at, at+1)
+	if l := w.parked.byStream[stream]; l != nil {
+		for _, ptr := range l.pointers {
+			if ptr.Offset == p.Offset {
+				attempts = ptr.Attempts + 1
+			}
+		}
+	}
+	w.unpark[stream] = slices.DeleteFunc(w.unpark[stream], func(o int64) bool { return o == p.Offset })
+	b.Park = append(b.Park, refused(stream, p.Offset, p.Err, attempts))
+	w.log.Error("outcome was refused; it is parked", "stream", stream, "offset", p.Offset, "error", p.Err)
+	return nil
+}
+
 // settle takes the operator's mark off what stays parked of streams that the batch parks again, so
 // that a stream is tried once a mark, not for ever.
 func (w *worker) settle(b *Batch) {
+	for i := range b.Park {
+		if _, fresh := w.fresh[b.Park[i].Stream]; fresh {
+			b.Park[i].Retry = false
+		}
+	}
 	for stream, from := range w.fresh {
 		l := w.parked.byStream[stream]
 		if l == nil {

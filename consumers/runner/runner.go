@@ -24,6 +24,7 @@ type Runner struct {
 	client  *kgo.Client
 	kafka   kafka
 	commits commits
+	set     chan struct{} // closed once the three above are set: the client joins the group while it is made
 
 	mu struct {
 		sync.Mutex
@@ -56,7 +57,7 @@ func New(cfg Config) (*Runner, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	r := &Runner{cfg: cfg, origin: map[string]Partition{}}
+	r := &Runner{cfg: cfg, origin: map[string]Partition{}, set: make(chan struct{})}
 	for name := range cfg.Aggregates {
 		topics := topology.TopicsOf(cfg.Prefix, name)
 		for _, s := range cfg.Sources {
@@ -107,7 +108,8 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 	r.client = client
 	r.kafka = kafka{adm: kadm.NewClient(client)}
-	r.commits = commits{client: client, log: r.cfg.Logger.With("projection", r.cfg.Name)}
+	r.commits.client, r.commits.log = client, r.cfg.Logger.With("projection", r.cfg.Name)
+	close(r.set)
 
 	background, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -207,21 +209,21 @@ func (r *Runner) resume(p Partition) {
 	r.client.ResumeFetchPartitions(map[string][]int32{p.Topic: {p.Number}})
 }
 
-// leave ends the workers, commits what they applied, and leaves the group.
+// leave leaves the group, which revokes everything: the batches in hand are finished and committed.
 func (r *Runner) leave() {
-	r.mu.Lock()
-	all := make([]*worker, 0, len(r.mu.workers))
-	for _, w := range r.mu.workers {
-		all = append(all, w)
-	}
-	r.mu.Unlock()
-	r.end(all, true)
 	// Bounded, so that brokers that do not answer do not keep a program from ending.
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), r.cfg.RevokeTimeout+5*time.Second)
 	defer cancel()
 	r.client.AllowRebalance()
 	if err := r.client.LeaveGroupContext(ctx); err != nil {
 		r.cfg.Logger.Debug("leaving the group failed; the session timeout does it", "projection", r.cfg.Name, "error", err)
 	}
 	r.client.CloseAllowingRebalance()
+	r.mu.Lock()
+	rest := make([]*worker, 0, len(r.mu.workers))
+	for _, w := range r.mu.workers {
+		rest = append(rest, w)
+	}
+	r.mu.Unlock()
+	r.end(rest, false) // those that no callback named, as the group was being joined
 }
