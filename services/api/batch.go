@@ -80,9 +80,6 @@ func (a *API) postBatch(c *call) error {
 	c.w.Header().Set("Cache-Control", "no-store")
 	for i, s := range submissions {
 		r := <-results[i]
-		if err := c.r.Context().Err(); err != nil {
-			return err
-		}
 		if _, err := c.w.Write(a.batchAnswer(c, ctx, s, r, waitFor)); err != nil {
 			return nil // the caller has gone; what was published goes its way
 		}
@@ -109,7 +106,7 @@ func (a *API) batchAnswer(c *call, ctx context.Context, s submission, r result, 
 			err = ans.problem
 		}
 	} else if s.aggregate != nil {
-		err = commandProblem(c.r.Context(), s.command.ID, err)
+		err = commandProblem(s.command.ID, err)
 	}
 	p := *problemOf(err)
 	if p.Code == codeInternal {

@@ -52,7 +52,7 @@ func (a *API) post(c *call) error {
 		return a.pending(c, s)
 	}
 	if err != nil {
-		return commandProblem(c.r.Context(), s.command.ID, err)
+		return commandProblem(s.command.ID, err)
 	}
 	ans, err := a.answer(ctx, s, o, waitFor)
 	if err != nil {
@@ -62,7 +62,7 @@ func (a *API) post(c *call) error {
 		return ans.problem
 	}
 	h := c.w.Header()
-	h.Set("ETag", versionTag(o.Version))
+	h.Set("ETag", versionTag(event.Version(ans.accepted.Version)))
 	if !o.Position.IsZero() {
 		h.Set("Cqrs-Position", o.Position.String())
 	}
@@ -80,7 +80,7 @@ func (a *API) publishOnly(c *call, s submission) error {
 	ctx, cancel := context.WithTimeout(c.r.Context(), DefaultWait)
 	defer cancel()
 	if _, err := a.cfg.Commands.Publish(ctx, s.command, s.aggregate.Name, s.contentType, s.body); err != nil {
-		return commandProblem(c.r.Context(), s.command.ID, err)
+		return commandProblem(s.command.ID, err)
 	}
 	return a.pending(c, s)
 }
@@ -260,16 +260,13 @@ func unknownCommand(t *decider.Type, name string) *Problem {
 	return problem(codeUnknownCommand, t.Plural+" take no command "+clip(name)+"; they take "+strings.Join(names, ", ")+".")
 }
 
-// commandProblem tells "not taken" from "taken, but no outcome in time". ctx is the request's: what it
-// ended has nobody to be told.
-func commandProblem(ctx context.Context, id string, err error) error {
+// commandProblem tells "not taken" from "taken, but no outcome in time".
+func commandProblem(id string, err error) error {
 	var p *Problem
 	switch {
-	case ctx.Err() != nil:
-		return err
 	case errors.Is(err, event.ErrOutcomeUnknown):
 		p = problem(codeUnknownOutcome, "The command was sent, but there is no outcome yet. Ask again with the same Idempotency-Key.")
-	case errors.Is(err, event.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, event.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		p = problem(codeUnavailable, "The command was not taken. Send it again.").with("Retry-After", "1")
 	default:
 		return err

@@ -334,4 +334,3 @@ func (d *document) extend(name string, base *huma.Schema, property string, s *hu
 	d.registry.Map()[name] = &narrowed
 	return &huma.Schema{Ref: schemaPrefix + name}
 }
-

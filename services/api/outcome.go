@@ -20,6 +20,9 @@ func answerOf(o event.Outcome, state []byte) answer {
 			Events: make([]EventRef, 0, len(o.Events)), State: state}
 		for _, e := range o.Events {
 			a.Events = append(a.Events, EventRef{Type: e.Type, Sequence: int64(e.Version)})
+			if o.Replayed { // the answer is the first one's, but the outcome's version, like its state, is today's
+				a.Version = int64(e.Version)
+			}
 		}
 		return answer{accepted: a}
 	}

@@ -142,7 +142,7 @@ func problemOf(err error) *Problem {
 		return problem(codeUndecodable, fmt.Sprintf("Event %d of the stream, of type %s, cannot be read by this version of the server.", unread.Version, unread.Type))
 	case errors.Is(err, event.ErrCorrupt):
 		return problem(codeIncomplete, "Events of the stream are missing in the history; an operator must look.")
-	case errors.Is(err, event.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, event.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return problem(codeUnavailable, "A server behind this one does not answer; nothing was changed.").with("Retry-After", "1")
 	}
 	return problem(codeInternal, "Something went wrong in the server.")

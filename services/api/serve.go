@@ -2,11 +2,9 @@ package api
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -54,11 +52,8 @@ func (a *API) serve(c *call) error {
 
 // fail answers with the problem that err is.
 func (a *API) fail(c *call, out *recorder, err error) {
-	if errors.Is(err, context.Canceled) && c.r.Context().Err() != nil {
-		return // the caller has gone: nobody reads an answer
-	}
 	p := *problemOf(err)
-	if p.Status >= http.StatusInternalServerError {
+	if p.Status >= http.StatusInternalServerError && c.r.Context().Err() == nil {
 		level := slog.LevelWarn
 		if p.Code == codeInternal {
 			level = slog.LevelError
@@ -67,7 +62,7 @@ func (a *API) fail(c *call, out *recorder, err error) {
 			slog.String("code", p.Code), slog.String("traceId", c.trace.traceID), slog.Any("error", err))
 	}
 	if out.status != 0 {
-		return // the answer has begun: it ends early, which the caller notices
+		panic(http.ErrAbortHandler) // the answer has begun: only a broken connection tells that it is not whole
 	}
 	p.TraceID, p.Instance = c.trace.traceID, c.r.URL.EscapedPath()
 	h := out.Header()
@@ -106,8 +101,8 @@ func (a *API) logAccess(c *call, out *recorder, start time.Time, err error) {
 	}
 	switch {
 	case err == nil:
-	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		attrs = append(attrs, slog.String("code", "client_gone"))
+	case ctx.Err() != nil: // the caller has gone, or the server is stopping
+		attrs = append(attrs, slog.String("code", "canceled"))
 	default:
 		attrs = append(attrs, slog.String("code", problemOf(err).Code))
 	}

@@ -72,7 +72,9 @@ func requestID(h http.Header) string {
 
 type traceKey struct{}
 
-func withTrace(ctx context.Context, t trace) context.Context { return context.WithValue(ctx, traceKey{}, t) }
+func withTrace(ctx context.Context, t trace) context.Context {
+	return context.WithValue(ctx, traceKey{}, t)
+}
 
 func traceFrom(ctx context.Context) trace {
 	t, _ := ctx.Value(traceKey{}).(trace)
