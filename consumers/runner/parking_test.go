@@ -18,21 +18,6 @@ import (
 
 const p0 = "order.events/0"
 
-func placed(stream string) logtest.Command {
-	return logtest.One(stream, logtest.Placed("c-1", 1, "1.00", logtest.Epoch))
-}
-
-func paid(stream string) logtest.Command {
-	return logtest.One(stream, logtest.Paid("c-1", 1, "1.00", logtest.Epoch))
-}
-
-func shipped(stream string) logtest.Command { return logtest.One(stream, &orderv1.OrderShipped{}) }
-
-// garbage is an event of a known type whose body is no message.
-func garbage(stream string) logtest.Command {
-	return logtest.Raw(stream, "order.v1.OrderPaid", []byte("\xff\xff\xff"))
-}
-
 func streamsAndAttempts(pointers []runner.Pointer) (out []string) {
 	for _, p := range pointers {
 		out = append(out, string(p.Stream)+":"+string(rune('0'+p.Attempts)))

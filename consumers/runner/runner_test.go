@@ -18,7 +18,6 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/consumers/internal/logtest"
 	"github.com/cqrsflow/cqrsflow/consumers/runner"
-	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
 	orderv1 "github.com/cqrsflow/cqrsflow/schemas/order/v1"
 )
@@ -29,7 +28,7 @@ func config(t *testing.T, log *logtest.Log, sink runner.Sink) runner.Config {
 	t.Helper()
 	return runner.Config{
 		Name: "test", Client: log.Client(), Sink: sink,
-		Aggregates:  map[string]*decider.Type{"order": logtest.OrderType(t)},
+		Aggregates:  logtest.Types(t, "order"),
 		ParkedEvery: 20 * time.Millisecond, RetryMin: 5 * time.Millisecond, RetryMax: 50 * time.Millisecond,
 		CommitEvery: 10 * time.Millisecond, EndsEvery: 50 * time.Millisecond,
 		Logger: slog.New(slog.DiscardHandler),
@@ -63,7 +62,7 @@ func orders(from, to int) []logtest.Command {
 	var out []logtest.Command
 	for i := from; i < to; i++ {
 		id := fmt.Sprintf("o-%d", i)
-		out = append(out, logtest.One(id, logtest.Placed("c-1", 1, "1.00", logtest.Epoch)), logtest.One(id, logtest.Paid("c-1", 1, "1.00", logtest.Epoch)))
+		out = append(out, placed(id), paid(id))
 	}
 	return out
 }
@@ -300,14 +299,13 @@ func TestFencedWorkerGoesOnFromTheOthersCheckpoint(t *testing.T) {
 	r, _ := start(t, config(t, log, sink))
 	ready(t, r)
 	// Somebody else, who is ahead, has applied what comes next.
-	events := log.Append(t, "order", logtest.One("o-9", logtest.Placed("c", 1, "1.00", logtest.Epoch)))
-	_ = events
+	log.Append(t, "order", placed("o-9"))
 	logtest.Until(t, "the event is applied", func() bool { return sink.count() == 7 })
 	sink.edit("order.events/0", func(s *stored) {
 		s.checkpoint.Next, s.checkpoint.CommandOffset = 0, -1
 		sink.mu.applied = map[event.StreamID][]event.Version{}
 	})
-	log.Append(t, "order", logtest.One("o-9", logtest.Paid("c", 1, "1.00", logtest.Epoch)))
+	log.Append(t, "order", paid("o-9"))
 	logtest.Until(t, "everything is applied again from the checkpoint that was found", func() bool { return sink.count() == 8 })
 	each(t, sink, 0, 3)
 }
@@ -424,7 +422,7 @@ func TestOutcomesHaveACheckpointOfTheirOwn(t *testing.T) {
 	sink := newMemory()
 	cfg := config(t, log, sink)
 	cfg.Sources = []runner.Source{runner.Events, runner.Outcomes}
-	c := logtest.One("o-1", logtest.Placed("c", 1, "1.00", logtest.Epoch))
+	c := placed("o-1")
 	c.Outcome = "cmd-1"
 	log.Append(t, "order", c)
 	r, _ := start(t, cfg)
