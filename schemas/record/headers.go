@@ -63,18 +63,19 @@ func (e *Encoder) Reset() {
 	e.headers, e.bytes = e.headers[:0], e.bytes[:0]
 }
 
+// Slabs double from the first record's size up to these: a single record stays cheap, a batch needs few.
 const (
-	headerSlab = 4 << 10
-	byteSlab   = 64 << 10
+	maxHeaderSlab = 4 << 10
+	maxByteSlab   = 64 << 10
 )
 
 // reserve makes room for n headers whose values need at most size bytes, without moving what was handed out.
 func (e *Encoder) reserve(n, size int) {
 	if cap(e.headers)-len(e.headers) < n {
-		e.headers = make([]kgo.RecordHeader, 0, max(headerSlab, n))
+		e.headers = make([]kgo.RecordHeader, 0, max(n, min(2*cap(e.headers), maxHeaderSlab)))
 	}
 	if cap(e.bytes)-len(e.bytes) < size {
-		e.bytes = make([]byte, 0, max(byteSlab, size))
+		e.bytes = make([]byte, 0, max(size, min(2*cap(e.bytes), maxByteSlab)))
 	}
 }
 
