@@ -3,6 +3,7 @@ package search
 import (
 	"context"
 	"errors"
+	"unicode/utf8"
 
 	"github.com/blevesearch/bleve/v2/mapping"
 	"github.com/blevesearch/bleve/v2/search"
@@ -86,22 +87,22 @@ func wordSearcher(ctx context.Context, r index.IndexReader, w *word) (search.Sea
 	x, err := searcher.NewTermSearcher(ctx, r, w.Key, localindex.FieldKey, 1, unscored)
 	place(tierKey, 0, x, err)
 	if w.Prefix {
-		x, err = searcher.NewTermPrefixSearcher(ctx, r, w.Key, localindex.FieldKey, 1, unscored)
+		x, err = beginsSearcher(ctx, r, w.Key, localindex.FieldKey, localindex.FieldKeyBegins, localindex.KeyBegins)
 		place(tierKeyPrefix, 0, x, err)
 	}
-	text := func(field string, tier, prefixTier float64) {
+	text := func(field, begins string, tier, prefixTier float64) {
 		if len(w.Terms) == 0 {
 			return
 		}
 		x, err := phraseSearcher(ctx, r, w.Terms, field)
 		place(tier, bm25Weight, x, err)
 		if w.Prefix {
-			x, err = prefixSearcher(ctx, r, w.Terms, field)
+			x, err = prefixSearcher(ctx, r, w.Terms, field, begins)
 			place(prefixTier, 0, x, err)
 		}
 	}
-	text(localindex.FieldName, tierName, tierNamePrefix)
-	text(localindex.FieldNotes, tierNotes, tierNotesPrefix)
+	text(localindex.FieldName, localindex.FieldNameBegins, tierName, tierNamePrefix)
+	text(localindex.FieldNotes, localindex.FieldNotesBegins, tierNotes, tierNotesPrefix)
 	if all.err != nil {
 		return nil, errors.Join(all.err, all.close())
 	}
@@ -117,13 +118,13 @@ func phraseSearcher(ctx context.Context, r index.IndexReader, terms []string, fi
 }
 
 // prefixSearcher finds texts with all terms, of which the last may be the beginning of a word.
-func prefixSearcher(ctx context.Context, r index.IndexReader, terms []string, field string) (search.Searcher, error) {
+func prefixSearcher(ctx context.Context, r index.IndexReader, terms []string, field, begins string) (search.Searcher, error) {
 	var all searchers
 	last := len(terms) - 1
 	for _, t := range terms[:last] {
 		all.add(searcher.NewTermSearcher(ctx, r, t, field, 1, unscored))
 	}
-	all.add(searcher.NewTermPrefixSearcher(ctx, r, terms[last], field, 1, unscored))
+	all.add(beginsSearcher(ctx, r, terms[last], field, begins, localindex.WordBegins))
 	switch {
 	case all.err != nil:
 		return nil, errors.Join(all.err, all.close())
@@ -135,4 +136,13 @@ func prefixSearcher(ctx context.Context, r index.IndexReader, terms []string, fi
 		return nil, errors.Join(err, all.close())
 	}
 	return x, nil
+}
+
+// beginsSearcher finds what has a term that begins so. Short beginnings, of up to most characters, are
+// terms of a field of their own; longer ones leave few enough terms to gather.
+func beginsSearcher(ctx context.Context, r index.IndexReader, begin, field, begins string, most int) (search.Searcher, error) {
+	if utf8.RuneCountInString(begin) <= most {
+		return searcher.NewTermSearcher(ctx, r, begin, begins, 1, unscored)
+	}
+	return searcher.NewTermPrefixSearcher(ctx, r, begin, field, 1, unscored)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"unicode/utf8"
 	"unsafe"
 
 	"github.com/blevesearch/bleve/v2/analysis"
@@ -25,6 +26,14 @@ const (
 	// FieldName and FieldNotes hold the terms of line names and notes, with their places.
 	FieldName  = "name"
 	FieldNotes = "notes"
+	// FieldKeyBegins, FieldNameBegins and FieldNotesBegins hold the beginnings, of up to so many
+	// characters, of the terms of the three: what is looked for by a short beginning would otherwise have
+	// to be gathered from as many terms as begin so, and that takes long.
+	FieldKeyBegins   = "key_begins"
+	FieldNameBegins  = "name_begins"
+	FieldNotesBegins = "notes_begins"
+	KeyBegins        = 8
+	WordBegins       = 3
 	// FieldStatus and FieldCustomer are exact, for filters and facets.
 	FieldStatus   = "status"
 	FieldCustomer = "customer"
@@ -56,7 +65,7 @@ func newDocument(d *searchindex.Document) (*document.Document, error) {
 		return nil, fmt.Errorf("encode the search document of %s: %w", d.ID, err)
 	}
 	out := document.NewDocument(string(d.ID))
-	out.Fields = make([]document.Field, 0, 8+len(d.Lines))
+	out.Fields = make([]document.Field, 0, 12)
 	add := func(name string, value []byte, options index.FieldIndexingOptions, a analysis.Analyzer) {
 		out.Fields = append(out.Fields, document.NewTextFieldCustom(name, nil, value, options, a))
 	}
@@ -70,6 +79,7 @@ func newDocument(d *searchindex.Document) (*document.Document, error) {
 			b = append(b, k...)
 		}
 		add(FieldKey, b, exact, splitter{})
+		add(FieldKeyBegins, b, exact, beginnings{of: splitter{}, most: KeyBegins})
 	}
 	if len(d.Lines) > 0 {
 		var b []byte
@@ -77,6 +87,7 @@ func newDocument(d *searchindex.Document) (*document.Document, error) {
 			b = append(append(b, d.Lines[i].Name...), newValue)
 		}
 		add(FieldName, b, words, analyzer{})
+		add(FieldNameBegins, b, exact, beginnings{of: analyzer{}, most: WordBegins})
 	}
 	if len(d.Notes) > 0 {
 		var b []byte
@@ -84,6 +95,7 @@ func newDocument(d *searchindex.Document) (*document.Document, error) {
 			b = append(append(b, d.Notes[i].Text...), newValue)
 		}
 		add(FieldNotes, b, words, analyzer{})
+		add(FieldNotesBegins, b, exact, beginnings{of: analyzer{}, most: WordBegins})
 	}
 	add(FieldStatus, []byte(d.Status), faceted, nil)
 	add(FieldCustomer, []byte(d.Customer), faceted, nil)
@@ -137,6 +149,33 @@ func (splitter) Analyze(text []byte) analysis.TokenStream {
 	out := make(analysis.TokenStream, len(values))
 	for i, v := range values {
 		out[i] = &analysis.Token{Term: v, End: len(v), Position: i + 1}
+	}
+	return out
+}
+
+// beginnings makes the beginnings of terms, each once.
+type beginnings struct {
+	of   analysis.Analyzer
+	most int // characters
+}
+
+// Analyze implements bleve's analysis.Analyzer.
+func (a beginnings) Analyze(text []byte) analysis.TokenStream {
+	var out analysis.TokenStream
+	seen := map[string]bool{}
+	for _, t := range a.of.Analyze(text) {
+		end := 0
+		for range a.most {
+			if end == len(t.Term) {
+				break
+			}
+			_, size := utf8.DecodeRune(t.Term[end:])
+			end += size
+			if begin := t.Term[:end]; !seen[string(begin)] {
+				seen[string(begin)] = true
+				out = append(out, &analysis.Token{Term: begin, Position: 1})
+			}
+		}
 	}
 	return out
 }
