@@ -81,14 +81,12 @@ type order struct {
 	cancelReason string
 	updatedAt    time.Time
 
-	lines     []line // all of them where lined, else unknown
-	lined     bool
-	relined   bool
-	positions int32 // the highest one ever taken in this fold
+	lines   []line // all of them where lined, else unknown
+	lined   bool
+	relined bool
 }
 
 type line struct {
-	position   int32
 	sku, name  string
 	quantity   int32
 	totalCents int64
@@ -160,9 +158,8 @@ func (o *order) addLine(l *orderv1.LineItem) error {
 	if err != nil {
 		return fmt.Errorf("line %q: %w", l.GetSku(), err)
 	}
-	o.positions++
 	o.relined = true
-	o.lines = append(o.lines, line{position: o.positions, sku: l.GetSku(), name: l.GetName(), quantity: l.GetQuantity(), totalCents: total})
+	o.lines = append(o.lines, line{sku: l.GetSku(), name: l.GetName(), quantity: l.GetQuantity(), totalCents: total})
 	o.units += int64(l.GetQuantity())
 	return nil
 }
@@ -229,14 +226,13 @@ func (f *ordersFold) loadLines(ctx context.Context, tx pgx.Tx, b *runner.Batch) 
 	if len(ids) == 0 {
 		return nil
 	}
-	rows, _ := tx.Query(ctx, `SELECT order_id, position, sku, name, quantity, total_cents
+	rows, _ := tx.Query(ctx, `SELECT order_id, sku, name, quantity, total_cents
 		FROM orders_v1.order_lines WHERE order_id = ANY($1) ORDER BY order_id, position`, ids)
 	var id string
 	var l line
-	_, err := pgx.ForEachRow(rows, []any{&id, &l.position, &l.sku, &l.name, &l.quantity, &l.totalCents}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&id, &l.sku, &l.name, &l.quantity, &l.totalCents}, func() error {
 		o := f.byID[event.StreamID(id)]
 		o.lines = append(o.lines, l)
-		o.positions = max(o.positions, l.position)
 		return nil
 	})
 	if err != nil {
@@ -331,8 +327,8 @@ func storeLines(ctx context.Context, tx pgx.Tx, orders []*order) error {
 		if !o.relined {
 			continue
 		}
-		for _, l := range o.lines {
-			ids, positions, skus = append(ids, o.id), append(positions, l.position), append(skus, postgres.Text(l.sku))
+		for i, l := range o.lines { // numbered anew, so that positions do not depend on what was removed when
+			ids, positions, skus = append(ids, o.id), append(positions, int32(i+1)), append(skus, postgres.Text(l.sku))
 			names, quantities, totals = append(names, postgres.Text(l.name)), append(quantities, l.quantity), append(totals, l.totalCents)
 		}
 	}
