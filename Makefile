@@ -14,3 +14,13 @@ schemas-check:
 LINT ?= ./...
 lint:
 	go tool -modfile=tools/lint/go.mod golangci-lint run $(LINT)
+
+.PHONY: test race-packages
+
+# Everything that needs only Go.
+test:
+	go test ./...
+
+# The packages that start goroutines: what the race detector runs on.
+race-packages:
+	@echo ./producer/... ./consumers/... ./query/... ./services/... ./internal/lifecycle/... ./internal/app/...
