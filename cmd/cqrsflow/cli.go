@@ -20,23 +20,25 @@ const (
 
 // cli is the grammar of the command line.
 type cli struct {
-	Dev      devCmd      `cmd:"" help:"Run everything on this machine: embedded servers, all roles. Nothing to install."`
-	Serve    serveCmd    `cmd:"" help:"Run some roles on real servers."`
-	Import   importCmd   `cmd:"" help:"Publish a file of real purchases as commands."`
-	Publish  publishCmd  `cmd:"" help:"Publish a command and show what became of it."`
-	Stream   streamCmd   `cmd:"" help:"Look at the stream of an aggregate: its events, its state then and now."`
-	Topology topologyCmd `cmd:"" help:"Make and check the topics on Kafka."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Dev        devCmd        `cmd:"" help:"Run everything on this machine: embedded servers, all roles. Nothing to install."`
+	Serve      serveCmd      `cmd:"" help:"Run some roles on real servers."`
+	Import     importCmd     `cmd:"" help:"Publish a file of real purchases as commands."`
+	Publish    publishCmd    `cmd:"" help:"Publish a command and show what became of it."`
+	Projection projectionCmd `cmd:"" help:"Look at the read models: how far they are, whether they are right."`
+	Stream     streamCmd     `cmd:"" help:"Look at the stream of an aggregate: its events, its state then and now."`
+	Topology   topologyCmd   `cmd:"" help:"Make and check the topics on Kafka."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
 func newCLI() *cli {
 	return &cli{
-		Dev:      newDevCmd(),
-		Serve:    newServeCmd(),
-		Import:   newImportCmd(),
-		Publish:  newPublishCmd(),
-		Stream:   newStreamCmd(),
-		Topology: newTopologyCmd(),
+		Dev:        newDevCmd(),
+		Serve:      newServeCmd(),
+		Import:     newImportCmd(),
+		Publish:    newPublishCmd(),
+		Projection: newProjectionCmd(),
+		Stream:     newStreamCmd(),
+		Topology:   newTopologyCmd(),
 	}
 }
 

@@ -42,7 +42,7 @@ const maxAnswer = 64 << 20
 
 // call sends a request and decodes the JSON answer into out, unless that is nil. A refusal is a *problem; a
 // server that does not answer is event.ErrUnavailable, with the setting to change.
-func (c client) call(ctx context.Context, method, path string, query url.Values, out any) error {
+func (c client) call(ctx context.Context, method, path string, query url.Values, header http.Header, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, 90*time.Second) // the longest wait that the API knows is 60 s
 	defer cancel()
 	u := strings.TrimRight(c.base, "/") + path
@@ -52,6 +52,9 @@ func (c client) call(ctx context.Context, method, path string, query url.Values,
 	r, err := http.NewRequestWithContext(ctx, method, u, nil)
 	if err != nil {
 		return err
+	}
+	if header != nil {
+		r.Header = header.Clone()
 	}
 	if c.token != "" {
 		r.Header.Set("Authorization", "Bearer "+c.token)

@@ -11,17 +11,22 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/internal/jsondiff"
+	"github.com/cqrsflow/cqrsflow/internal/progress"
+	"github.com/cqrsflow/cqrsflow/internal/verify"
 )
 
 type streamCmd struct {
-	Show  streamShowCmd  `cmd:"" help:"Print the events of a stream, oldest first."`
-	State streamStateCmd `cmd:"" help:"Print the state after all events, or as of a version or a time."`
-	Diff  streamDiffCmd  `cmd:"" help:"Print what changed in the state between two versions."`
+	Show   streamShowCmd   `cmd:"" help:"Print the events of a stream, oldest first."`
+	State  streamStateCmd  `cmd:"" help:"Print the state after all events, or as of a version or a time."`
+	Diff   streamDiffCmd   `cmd:"" help:"Print what changed in the state between two versions."`
+	Verify streamVerifyCmd `cmd:"" help:"Compare the history of a stream with the log, event by event, and fold both; exit code 1 on drift."`
 }
 
 func newStreamCmd() streamCmd {
 	s := func() streamFlags { return streamFlags{Settings: newSettings("General", "Client")} }
-	return streamCmd{Show: streamShowCmd{streamFlags: s()}, State: streamStateCmd{streamFlags: s()}, Diff: streamDiffCmd{streamFlags: s()}}
+	return streamCmd{Show: streamShowCmd{streamFlags: s()}, State: streamStateCmd{streamFlags: s()}, Diff: streamDiffCmd{streamFlags: s()},
+		Verify: streamVerifyCmd{streamFlags{Settings: newSettings("General", "Kafka", "Postgres")}}}
 }
 
 type streamFlags struct {
@@ -76,7 +81,7 @@ func (c *streamShowCmd) Run(e *environment) error {
 			Items  []json.RawMessage `json:"items"`
 			Cursor string            `json:"cursor"`
 		}
-		if err := api.call(e.ctx, "GET", path+"/events", q, &page); err != nil {
+		if err := api.call(e.ctx, "GET", path+"/events", q, nil, &page); err != nil {
 			return err
 		}
 		items = append(items, page.Items...)
@@ -135,7 +140,7 @@ func (c *streamStateCmd) Run(e *environment) error {
 		q.Set("effectiveAt", c.EffectiveAt.Format(time.RFC3339Nano))
 	}
 	var at stateAt
-	if err := api.call(e.ctx, "GET", path+"/state", q, &at); err != nil {
+	if err := api.call(e.ctx, "GET", path+"/state", q, nil, &at); err != nil {
 		return err
 	}
 	return c.print(e, at, func(w io.Writer) {
@@ -169,7 +174,7 @@ func (c *streamDiffCmd) Run(e *environment) error {
 			return nil, nil
 		}
 		var at stateAt
-		if err := api.call(e.ctx, "GET", path+"/state", url.Values{"version": {strconv.FormatInt(version, 10)}}, &at); err != nil {
+		if err := api.call(e.ctx, "GET", path+"/state", url.Values{"version": {strconv.FormatInt(version, 10)}}, nil, &at); err != nil {
 			return nil, fmt.Errorf("version %d: %w", version, err)
 		}
 		return v, json.Unmarshal(at.State, &v)
@@ -182,13 +187,43 @@ func (c *streamDiffCmd) Run(e *environment) error {
 	if err != nil {
 		return err
 	}
-	changes := diffJSON(before, after)
+	changes := jsondiff.Diff(before, after)
 	return c.print(e, changes, func(w io.Writer) {
 		for _, ch := range changes {
-			fmt.Fprintf(w, "%s\t%s\t→ %s\n", ch.Path, text(ch.Before), text(ch.After))
+			fmt.Fprintf(w, "%s\t%s\t→ %s\n", ch.Path, jsondiff.Text(ch.Before), jsondiff.Text(ch.After))
 		}
 		if len(changes) == 0 {
 			fmt.Fprintln(w, "nothing changed")
 		}
 	})
+}
+
+type streamVerifyCmd struct{ streamFlags }
+
+func (c *streamVerifyCmd) Run(e *environment) error {
+	t, id, err := target(c.Stream)
+	if err != nil {
+		return err
+	}
+	s, err := c.Settings.find(e, "stream verify", "kafka.brokers", "postgres.url")
+	if err != nil {
+		return err
+	}
+	p, err := pool(e.ctx, s)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	bar := progress.New(e.stderr).Bar("reading the log", 0)
+	defer bar.Abandon()
+	l, err := logOf(s, bar.Set)
+	if err != nil {
+		return err
+	}
+	r, err := verify.Stream(e.ctx, l, p, t, id)
+	if err != nil {
+		return err
+	}
+	bar.Done()
+	return c.report(e, []*verify.Report{r})
 }

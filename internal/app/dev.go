@@ -168,7 +168,7 @@ func (d *dev) serve(ctx context.Context, began time.Time) error {
 			case <-ctx.Done():
 				return nil
 			case <-d.sql.Done():
-				return errors.New("the embedded server has ended by itself; its log is " + filepath.Join(d.cfg.General.Data, postgresDir))
+				return errors.New("the embedded server has ended by itself; its log is " + filepath.Join(d.cfg.General.Data, postgresDir, "postgres.log"))
 			}
 		})
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -22,6 +24,8 @@ type Query struct {
 	Aggregate string
 	// Stream reads the partition of one stream only, and only its events; empty reads everything.
 	Stream event.StreamID
+	// Partitions reads those only; none means all.
+	Partitions []int32
 	// Progress, where set, is told how many offsets have been read of how many, now and then.
 	Progress func(done, total int64)
 }
@@ -54,7 +58,7 @@ func Read(ctx context.Context, q Query, f func(*event.Envelope) error) (Result, 
 	from := map[int32]kgo.Offset{}
 	next := map[int32]int64{}
 	for p, end := range ends {
-		if q.Stream != "" && p != topology.PartitionOfStream(q.Stream, int32(len(ends))) {
+		if q.Stream != "" && p != topology.PartitionOfStream(q.Stream, int32(len(ends))) || len(q.Partitions) > 0 && !slices.Contains(q.Partitions, p) {
 			continue
 		}
 		result.Through[p] = end
@@ -126,6 +130,22 @@ func one(r *kgo.Record, aggregate string, names *record.Names, env *event.Envelo
 	}
 	result.Events++
 	return f(env)
+}
+
+// Partitions returns the numbers of an events topic's partitions. Its error wraps event.ErrUnavailable, or
+// event.ErrNotFound where there is no such topic.
+func Partitions(ctx context.Context, q Query) ([]int32, error) {
+	admin, err := kgo.NewClient(q.Kafka...)
+	if err != nil {
+		return nil, err
+	}
+	defer admin.Close()
+	topic := topology.TopicsOf(q.Prefix, q.Aggregate).Events
+	_, ends, err := bounds(ctx, kadm.NewClient(admin), topic)
+	if err != nil {
+		return nil, fmt.Errorf("partitions of %s: %w", topic, err)
+	}
+	return slices.Sorted(maps.Keys(ends)), nil
 }
 
 // bounds are the offsets at which each partition starts and stably ends: before the first open transaction.

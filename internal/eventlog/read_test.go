@@ -104,6 +104,18 @@ func TestRead(t *testing.T) {
 	if done != total || total == 0 {
 		t.Errorf("progress ended at %d of %d", done, total)
 	}
+	numbers, err := Partitions(t.Context(), Query{Kafka: opts, Aggregate: "order"})
+	if d := cmp.Diff([]int32{0, 1, 2}, numbers); d != "" || err != nil {
+		t.Errorf("partitions: %v (-want +got):\n%s", err, d)
+	}
+	var apart int64
+	for _, p := range numbers {
+		_, r := read(Query{Partitions: []int32{p}})
+		apart += r.Events
+	}
+	if apart != 5 {
+		t.Errorf("%d events partition by partition, want 5", apart)
+	}
 	ids, r = read(Query{Stream: "a"})
 	if d := cmp.Diff([]string{"a/1", "a/2"}, ids); d != "" || len(r.Through) != 1 {
 		t.Errorf("stream a: %+v (-want +got):\n%s", r, d)

@@ -1,4 +1,5 @@
-package main
+// Package jsondiff compares decoded JSON values.
+package jsondiff
 
 import (
 	"encoding/json"
@@ -8,22 +9,22 @@ import (
 	"slices"
 )
 
-// change is a difference between two JSON values. A side that is absent is nil.
-type change struct {
+// Change is a difference between two JSON values. A side that is absent is nil.
+type Change struct {
 	Path   string `json:"path"`
 	Before any    `json:"before"`
 	After  any    `json:"after"`
 }
 
-// diffJSON lists the paths whose values differ, in the order of their names; only leaves, and whole values
+// Diff lists the paths whose values differ, in the order of their names; only leaves, and whole values
 // that are on one side only.
-func diffJSON(before, after any) []change {
-	out := []change{}
+func Diff(before, after any) []Change {
+	out := []Change{}
 	diffInto(&out, "", before, after)
 	return out
 }
 
-func diffInto(out *[]change, path string, before, after any) {
+func diffInto(out *[]Change, path string, before, after any) {
 	if reflect.DeepEqual(before, after) {
 		return
 	}
@@ -65,11 +66,11 @@ func diffInto(out *[]change, path string, before, after any) {
 		diffInto(out, path, before, map[string]any{})
 		return
 	}
-	*out = append(*out, change{path, before, after})
+	*out = append(*out, Change{path, before, after})
 }
 
-// text is a JSON value on one line; nothing is a dash.
-func text(v any) string {
+// Text is a JSON value on one line; nothing is a dash.
+func Text(v any) string {
 	if v == nil {
 		return "-"
 	}
