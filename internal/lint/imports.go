@@ -54,6 +54,7 @@ const (
 var concrete = []string{
 	"consumers/postgres/shop", // orders, customers, daily sales
 	"internal/searchindex",    // orders_search, for sinks and readers
+	"internal/verify",         // daily sales, folded anew to be compared
 }
 
 // shapes know messages of a domain, but no events: they make commands or show states.
