@@ -13,7 +13,7 @@ import (
 
 // Outcome makes the record of an outcome for the given topic.
 func (e *Encoder) Outcome(o *event.Outcome, topic string) (*kgo.Record, error) {
-	e.reserve(10, 2*maxNumber+maxNumber+maxTime)
+	e.reserve(10, 4*maxNumber+maxTime)
 	from := len(e.headers)
 	e.add(hSpecVersion, specVersion)
 	e.add(hSource, e.sourceOf("/outcomes", o.Aggregate))
@@ -25,6 +25,7 @@ func (e *Encoder) Outcome(o *event.Outcome, topic string) (*kgo.Record, error) {
 	e.add(hType, outcomeType)
 	e.add(hContentType, protobuf)
 	e.time(hRecordedTime, o.RecordedTime)
+	e.number(hStreamVersion, int64(o.Version))
 	e.number(hCommandOffset, o.CommandOffset)
 	e.text(hCausationID, o.CommandID)
 	e.text(hCorrelationID, o.CorrelationID)
