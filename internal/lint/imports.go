@@ -52,8 +52,10 @@ const (
 
 // concrete are the read models and reactors: those whose business a domain's events are.
 var concrete = []string{
-	"consumers/postgres/shop", // orders, customers, daily sales
-	"internal/searchindex",    // orders_search, for sinks and readers
+	"consumers/postgres/shop",     // orders, customers, daily sales
+	"consumers/reactor/purchases", // paying an order records a purchase
+	"internal/searchindex",        // orders_search, for sinks and readers
+	"internal/bench",              // the benchmarks' own account
 	"internal/verify",         // daily sales, folded anew to be compared
 }
 
