@@ -48,6 +48,9 @@ func (a *API) document() error {
 	}
 	for _, s := range d.registry.Map() {
 		s.AdditionalProperties = dropFalse(s.AdditionalProperties)
+		for _, p := range s.Properties {
+			neverNull(p)
+		}
 	}
 	if a.openapi, err = json.MarshalIndent(d.openapi, "", "  "); err != nil {
 		return fmt.Errorf("OpenAPI document: %w", err)
@@ -62,6 +65,16 @@ func dropFalse(additional any) any {
 		return nil
 	}
 	return additional
+}
+
+// neverNull takes back what is assumed of Go's slices: an empty list is [] or absent.
+func neverNull(s *huma.Schema) {
+	if s.Type == huma.TypeArray {
+		s.Nullable = false
+	}
+	if of, ok := s.AdditionalProperties.(*huma.Schema); ok {
+		neverNull(of)
+	}
 }
 
 // param is a query parameter: it is both what a route takes and what the document says of it.
