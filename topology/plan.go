@@ -186,15 +186,9 @@ func (t *Topology) Apply(ctx context.Context, p Plan) error {
 	if err := t.reach(ctx); err != nil {
 		return err
 	}
-	var created []string
-	for _, c := range p.Changes {
-		if c.Action != CreateTopic {
-			continue
-		}
-		if err := t.create(ctx, c); err != nil {
-			return t.wrap("create topic "+c.Topic, err)
-		}
-		created = append(created, c.Topic)
+	created, err := t.create(ctx, p)
+	if err != nil {
+		return t.wrap("create topics", err)
 	}
 	if err := t.awaitLeaders(ctx, created); err != nil {
 		return err
@@ -228,20 +222,31 @@ func (t *Topology) Apply(ctx context.Context, p Plan) error {
 	return nil
 }
 
-func (t *Topology) create(ctx context.Context, c Change) error {
-	topic := kmsg.NewCreateTopicsRequestTopic()
-	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = c.Topic, c.Partitions, c.Replication
-	for _, name := range sortedKeys(c.Settings) {
-		s := kmsg.NewCreateTopicsRequestTopicConfig()
-		s.Name, s.Value = name, kmsg.StringPtr(c.Settings[name])
-		topic.Configs = append(topic.Configs, s)
-	}
+// create makes the topics of a plan in one request and returns their names.
+func (t *Topology) create(ctx context.Context, p Plan) ([]string, error) {
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.TimeoutMillis = int32(stallTimeout.Milliseconds())
-	req.Topics = append(req.Topics, topic)
+	var names []string
+	for _, c := range p.Changes {
+		if c.Action != CreateTopic {
+			continue
+		}
+		topic := kmsg.NewCreateTopicsRequestTopic()
+		topic.Topic, topic.NumPartitions, topic.ReplicationFactor = c.Topic, c.Partitions, c.Replication
+		for _, name := range sortedKeys(c.Settings) {
+			s := kmsg.NewCreateTopicsRequestTopicConfig()
+			s.Name, s.Value = name, kmsg.StringPtr(c.Settings[name])
+			topic.Configs = append(topic.Configs, s)
+		}
+		req.Topics = append(req.Topics, topic)
+		names = append(names, c.Topic)
+	}
+	if len(names) == 0 {
+		return nil, nil
+	}
 	resp, err := req.RequestWith(ctx, t.client)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, r := range resp.Topics {
 		if err := kerr.ErrorForCode(r.ErrorCode); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
@@ -249,10 +254,10 @@ func (t *Topology) create(ctx context.Context, c Change) error {
 			if r.ErrorMessage != nil {
 				message = ": " + *r.ErrorMessage
 			}
-			return fmt.Errorf("%w%s", err, message)
+			return nil, fmt.Errorf("topic %s: %w%s", r.Topic, err, message)
 		}
 	}
-	return nil
+	return names, nil
 }
 
 func (t *Topology) set(ctx context.Context, c Change) error {

@@ -405,7 +405,7 @@ func TestCreateRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	contains(t, top.Apply(ctxOf(t), p), event.ErrConfig, "create topic cqrsflow.order.commands", "INVALID_REPLICATION_FACTOR")
+	contains(t, top.Apply(ctxOf(t), p), event.ErrConfig, "create topics", "topic cqrsflow.order.", "INVALID_REPLICATION_FACTOR")
 }
 
 func recordsUnder(t *testing.T, client *kgo.Client, topic string) (n int) {
