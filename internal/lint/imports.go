@@ -56,7 +56,7 @@ var concrete = []string{
 	"consumers/reactor/purchases", // paying an order records a purchase
 	"internal/searchindex",        // orders_search, for sinks and readers
 	"internal/bench",              // the benchmarks' own account
-	"internal/verify",         // daily sales, folded anew to be compared
+	"internal/verify",             // daily sales, folded anew to be compared
 }
 
 // shapes know messages of a domain, but no events: they make commands or show states.
