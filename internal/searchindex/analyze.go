@@ -131,7 +131,7 @@ func classify(r rune) class {
 		return word
 	case unicode.Is(unicode.M, r):
 		return mark
-	case unicode.Is(unicode.So, r):
+	case unicode.Is(unicode.So, r) && r != utf8.RuneError:
 		return single
 	}
 	return separator
