@@ -54,12 +54,6 @@ func (c *cache) put(l *loaded) {
 	}
 }
 
-func (c *cache) drop(id event.StreamID) {
-	if el, ok := c.entries[id]; ok {
-		c.remove(el)
-	}
-}
-
 func (c *cache) remove(el *list.Element) {
 	l := c.order.Remove(el).(*loaded)
 	delete(c.entries, l.id)

@@ -85,7 +85,7 @@ func TestFaultsInATransaction(t *testing.T) {
 				_, stop := l.process(func(c *Config) { c.Logger = quiet })
 				p := l.publisher()
 				l.traffic(p, "calm", 10)
-				hits := func() int { return 0 }
+				var hits func() int
 				if kafkaErr != nil {
 					hits = l.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: kafkaErr, Count: 3, When: l.ofProcessor}).Hits
 				} else {

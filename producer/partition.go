@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -142,10 +143,10 @@ func (p *partition) lookup(key knownKey) (*known, error) {
 
 // commit moves the overlay into the store, in one batch with the checkpoint, and into the cache. It is
 // called after the transaction committed; an error means that the store has to be restored from the log.
-func (p *partition) commit() error {
+func (p *partition) commit() (err error) {
 	defer p.abort()
 	b := p.store.db.NewBatch()
-	defer b.Close()
+	defer func() { err = errors.Join(err, b.Close()) }()
 	cp := p.cp
 	for i := range p.over.events {
 		e := &p.over.events[i]
@@ -157,7 +158,6 @@ func (p *partition) commit() error {
 	}
 	var scratch []byte
 	for key, k := range p.over.known {
-		var err error
 		if scratch, err = putKnown(b, key, k, scratch); err != nil {
 			return err
 		}

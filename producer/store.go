@@ -167,8 +167,7 @@ func (s *store) get(key []byte, f func([]byte) error) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer closer.Close()
-	return true, f(v)
+	return true, errors.Join(f(v), closer.Close())
 }
 
 func (s *store) checkpoint() (c checkpoint, ok bool, err error) {
@@ -217,14 +216,14 @@ func parseStored(b []byte, e *event.Envelope) error {
 }
 
 // events calls f with the stream's stored events after version v, oldest first. The envelope is reused.
-func (s *store) events(id event.StreamID, after event.Version, f func(*event.Envelope) error) error {
+func (s *store) events(id event.StreamID, after event.Version, f func(*event.Envelope) error) (err error) {
 	lower := appendEventKey(nil, id, after+1)
 	upper := appendEventKey(nil, id, -1) // all ones: behind every version
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return err
 	}
-	defer it.Close()
+	defer func() { err = errors.Join(err, it.Close()) }()
 	env := event.Envelope{Stream: id}
 	for valid := it.First(); valid; valid = it.Next() {
 		key := it.Key()
@@ -244,12 +243,12 @@ func (s *store) events(id event.StreamID, after event.Version, f func(*event.Env
 }
 
 // dirty calls f with up to limit streams that changed since the last round, beginning after the given one.
-func (s *store) dirty(after event.StreamID, limit int, f func(event.StreamID)) error {
+func (s *store) dirty(after event.StreamID, limit int, f func(event.StreamID)) (err error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: append(append([]byte{kDirty}, after...), 0), UpperBound: []byte{kDirty + 1}})
 	if err != nil {
 		return err
 	}
-	defer it.Close()
+	defer func() { err = errors.Join(err, it.Close()) }()
 	for valid := it.First(); valid && limit > 0; valid = it.Next() {
 		f(event.StreamID(bytes.Clone(it.Key()[1:])))
 		limit--

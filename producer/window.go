@@ -122,14 +122,14 @@ func putKnown(b *pebble.Batch, key knownKey, k *known, scratch []byte) ([]byte, 
 
 // evict removes what has left the window: the oldest beyond limit, and everything recorded before
 // oldest. It returns how many are left.
-func (s *store) evict(count, limit int64, oldest time.Time) (int64, error) {
+func (s *store) evict(count, limit int64, oldest time.Time) (left int64, err error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kOrder}, UpperBound: []byte{kOrder + 1}})
 	if err != nil {
 		return count, err
 	}
-	defer it.Close()
+	defer func() { err = errors.Join(err, it.Close()) }()
 	b := s.db.NewBatch()
-	defer b.Close()
+	defer func() { err = errors.Join(err, b.Close()) }()
 	var last []byte
 	for valid := it.First(); valid; valid = it.Next() {
 		v := it.Value()

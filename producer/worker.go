@@ -116,7 +116,6 @@ func (w *worker) session(ctx context.Context) error {
 		kgo.ConsumeTopics(topics...),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.RequireStableFetchOffsets(),
 		// A partition that has been restored waits for the fetch in flight to return before it is asked for.
 		kgo.FetchMaxWait(250*time.Millisecond),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),

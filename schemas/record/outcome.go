@@ -86,7 +86,7 @@ func ParseOutcome(r *kgo.Record, aggregate string, names *Names) (event.Outcome,
 	}
 	var m cqrsflowv1.Outcome
 	if err := proto.Unmarshal(r.Value, &m); err != nil {
-		return o, fmt.Errorf("%w: outcome %s/%d@%d: %v", event.ErrUndecodable, r.Topic, r.Partition, r.Offset, err)
+		return o, fmt.Errorf("%w: outcome %s/%d@%d: %w", event.ErrUndecodable, r.Topic, r.Partition, r.Offset, err)
 	}
 	o.Kind, o.Code, o.Message = event.Kind(m.Kind), m.Code, m.Message
 	o.Version, o.Replayed, o.State, o.Digest = event.Version(m.Version), m.Replayed, m.State, m.Digest
@@ -99,7 +99,7 @@ func ParseOutcome(r *kgo.Record, aggregate string, names *Names) (event.Outcome,
 	if m.Position != "" {
 		p, err := event.ParsePosition(m.Position)
 		if err != nil {
-			return o, fmt.Errorf("%w: outcome %s/%d@%d: %v", event.ErrUndecodable, r.Topic, r.Partition, r.Offset, err)
+			return o, fmt.Errorf("%w: outcome %s/%d@%d: %w", event.ErrUndecodable, r.Topic, r.Partition, r.Offset, err)
 		}
 		o.Position = p
 	}
