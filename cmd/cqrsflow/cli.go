@@ -23,6 +23,7 @@ type cli struct {
 	Dev        devCmd        `cmd:"" help:"Run everything on this machine: embedded servers, all roles. Nothing to install."`
 	Serve      serveCmd      `cmd:"" help:"Run some roles on real servers."`
 	Import     importCmd     `cmd:"" help:"Publish a file of real purchases as commands."`
+	Parked     parkedCmd     `cmd:"" help:"Look at events that a projection cannot apply, and decide about them."`
 	Publish    publishCmd    `cmd:"" help:"Publish a command and show what became of it."`
 	Projection projectionCmd `cmd:"" help:"Look at the read models: how far they are, whether they are right."`
 	Stream     streamCmd     `cmd:"" help:"Look at the stream of an aggregate: its events, its state then and now."`
@@ -35,6 +36,7 @@ func newCLI() *cli {
 		Dev:        newDevCmd(),
 		Serve:      newServeCmd(),
 		Import:     newImportCmd(),
+		Parked:     newParkedCmd(),
 		Publish:    newPublishCmd(),
 		Projection: newProjectionCmd(),
 		Stream:     newStreamCmd(),

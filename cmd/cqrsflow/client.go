@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,16 +41,30 @@ func (p *problem) Error() string {
 // maxAnswer bounds what is read of an answer.
 const maxAnswer = 64 << 20
 
-// call sends a request and decodes the JSON answer into out, unless that is nil. A refusal is a *problem; a
-// server that does not answer is event.ErrUnavailable, with the setting to change.
+// post sends a JSON body.
+func (c client) post(ctx context.Context, path string, in, out any) error {
+	b, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	return c.send(ctx, http.MethodPost, path, nil, http.Header{"Content-Type": {"application/json"}}, b, out)
+}
+
+// call sends a request without a body.
 func (c client) call(ctx context.Context, method, path string, query url.Values, header http.Header, out any) error {
+	return c.send(ctx, method, path, query, header, nil, out)
+}
+
+// send sends a request and decodes the JSON answer into out, unless that is nil. A refusal is a *problem; a
+// server that does not answer is event.ErrUnavailable, with the setting to change.
+func (c client) send(ctx context.Context, method, path string, query url.Values, header http.Header, body []byte, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, 90*time.Second) // the longest wait that the API knows is 60 s
 	defer cancel()
 	u := strings.TrimRight(c.base, "/") + path
 	if len(query) > 0 {
 		u += "?" + query.Encode()
 	}
-	r, err := http.NewRequestWithContext(ctx, method, u, nil)
+	r, err := http.NewRequestWithContext(ctx, method, u, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -67,13 +82,13 @@ func (c client) call(ctx context.Context, method, path string, query url.Values,
 		return fmt.Errorf("%w: %w; where it is says the setting %s", event.ErrUnavailable, err, config.Name(c.setting))
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("%w: %s %s: %w", event.ErrUnavailable, method, path, err)
 	}
 	if resp.StatusCode >= 400 {
 		p := &problem{}
-		if json.Unmarshal(body, p) != nil || p.Code == "" {
+		if json.Unmarshal(answer, p) != nil || p.Code == "" {
 			return fmt.Errorf("%s %s answers %s", method, u, resp.Status)
 		}
 		return p
@@ -81,7 +96,7 @@ func (c client) call(ctx context.Context, method, path string, query url.Values,
 	if out == nil {
 		return nil
 	}
-	if err := json.Unmarshal(body, out); err != nil {
+	if err := json.Unmarshal(answer, out); err != nil {
 		return fmt.Errorf("%s %s: the answer is no such JSON: %w", method, u, err)
 	}
 	return nil

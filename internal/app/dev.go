@@ -81,14 +81,14 @@ type dev struct {
 	opts    DevOptions
 	display *progress.Display
 	log     *slog.Logger
-	http    net.Listener
+	http    *publicPort
 	ops     net.Listener
 	// sql is nil where a PostgreSQL of the user's own is used.
 	sql *postgres.Server
 }
 
 func (d *dev) run(ctx context.Context, began time.Time) (err error) {
-	if d.http, err = listen(d.cfg.Roles.HTTP, "http.addr"); err != nil {
+	if d.http, err = listenPublic(ctx, d.cfg); err != nil {
 		return err
 	}
 	defer d.http.Close()
@@ -175,7 +175,7 @@ func (d *dev) serve(ctx context.Context, began time.Time) error {
 	if err := p.start(ctx, allRoles, d.http); err != nil {
 		return p.abandon(err)
 	}
-	f := devfile.File{PID: os.Getpid(), Server: baseURL(d.http.Addr()), Ops: baseURL(d.ops.Addr()), Kafka: d.cfg.Kafka.Brokers[0],
+	f := devfile.File{PID: os.Getpid(), Server: baseURL(d.http.Addr()), Ops: baseURL(d.ops.Addr().String()), Kafka: d.cfg.Kafka.Brokers[0],
 		Prefix: d.cfg.General.Prefix, Postgres: d.cfg.Postgres.URL, Token: d.cfg.Client.Token, Started: began.UTC()}
 	if err := devfile.Write(d.cfg.General.Data, f); err != nil {
 		return p.abandon(err)
@@ -259,14 +259,14 @@ func (d *dev) reset(ctx context.Context) error {
 	return nil
 }
 
-func baseURL(a net.Addr) string {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return "http://" + a.String()
+// baseURL is where a listening address is reached from this machine.
+func baseURL(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "http://" + addr
 	}
-	host := tcp.IP.String()
-	if tcp.IP.IsUnspecified() {
+	if host == "" || net.ParseIP(host).IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, fmt.Sprint(tcp.Port))
+	return "http://" + net.JoinHostPort(host, port)
 }

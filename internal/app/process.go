@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"path/filepath"
 	"slices"
 	"syscall"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -106,7 +104,7 @@ func (p *process) names() []string {
 }
 
 // start starts roles. Whatever happens, the group must be waited for.
-func (p *process) start(ctx context.Context, roles []string, http net.Listener) error {
+func (p *process) start(ctx context.Context, roles []string, http *publicPort) error {
 	has := func(role string) bool { return slices.Contains(roles, role) }
 	steps := []struct {
 		needed bool
@@ -133,6 +131,7 @@ func (p *process) start(ctx context.Context, roles []string, http net.Listener) 
 			return err
 		}
 	}
+	p.handleParked()
 	p.ops.Started()
 	return nil
 }
@@ -191,30 +190,5 @@ func (p *process) startPublisher(ctx context.Context) error {
 			return false, "outcomes are not being read yet"
 		}
 	})
-	return nil
-}
-
-// serveHTTP runs a public server until ctx ends; then requests have a while to finish.
-func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
-	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
-		WriteTimeout:   2 * time.Minute, // longer than the longest Prefer: wait
-		MaxHeaderBytes: 64 << 10, BaseContext: func(net.Listener) context.Context { return requests },
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(l) }()
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-	}
-	stop, done := context.WithTimeout(requests, lifecycle.DefaultStopTimeout*4/5)
-	defer done()
-	if err := server.Shutdown(stop); err != nil {
-		cancel() // those that still wait for an outcome are told that it is unknown
-		_ = server.Close()
-	}
-	<-ended
 	return nil
 }

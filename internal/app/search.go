@@ -15,8 +15,10 @@ import (
 
 // searchStore is where orders are searched: the sink that writes there and the reader.
 type searchStore struct {
-	sink   runner.Sink
-	reader search.Searcher
+	sink    runner.Sink
+	reader  search.Searcher
+	parking searchParking
+	parked  func(context.Context) ([]local.ParkedEvent, error)
 }
 
 // openSearch opens the embedded index in dev, and Elasticsearch elsewhere.
@@ -29,7 +31,8 @@ func (p *process) openSearch(ctx context.Context) error {
 		return err
 	}
 	p.group.OnClose("search index", x.Close)
-	p.search = &searchStore{sink: local.New(x), reader: search.NewLocal(x)}
+	sink := local.New(x)
+	p.search = &searchStore{sink: sink, reader: search.NewLocal(x), parking: sink, parked: sink.Parked}
 	return nil
 }
 
@@ -55,6 +58,6 @@ func (p *process) openElasticsearch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.search = &searchStore{sink: sink, reader: search.NewElasticsearch(client)}
+	p.search = &searchStore{sink: sink, reader: search.NewElasticsearch(client), parking: sink, parked: sink.Parked}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"slices"
 	"strings"
@@ -27,9 +26,9 @@ func Serve(ctx context.Context, cfg *config.Settings, stderr io.Writer) (err err
 	if err != nil {
 		return err
 	}
-	var http net.Listener
+	var http *publicPort
 	if slices.Contains(roles, config.RoleQuery) {
-		if http, err = listen(cfg.Roles.HTTP, "http.addr"); err != nil {
+		if http, err = listenPublic(ctx, cfg); err != nil {
 			_ = opsPort.Close()
 			return err
 		}
@@ -52,7 +51,7 @@ func Serve(ctx context.Context, cfg *config.Settings, stderr io.Writer) (err err
 	}
 	attrs := []any{"roles", strings.Join(roles, ",")}
 	if http != nil {
-		attrs = append(attrs, "http", http.Addr().String())
+		attrs = append(attrs, "http", http.Addr())
 	}
 	log.Info("started", attrs...)
 	return p.group.Wait(ctx)

@@ -119,6 +119,48 @@ func Read(ctx context.Context, q Query, f func(*event.Envelope) error) (Result, 
 	return result, nil
 }
 
+// At returns the event at an offset of a partition. Its error is event.ErrNotFound where no committed event of a
+// processor stands there.
+func At(ctx context.Context, q Query, partition int32, offset int64) (event.Envelope, error) {
+	topic := topology.TopicsOf(q.Prefix, q.Aggregate).Events
+	var env event.Envelope
+	fail := func(err error) (event.Envelope, error) {
+		return env, fmt.Errorf("read %s/%d@%d: %w", topic, partition, offset, err)
+	}
+	cl, err := kgo.NewClient(append(q.Kafka[:len(q.Kafka):len(q.Kafka)],
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {partition: kgo.NewOffset().At(offset)}}),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
+	if err != nil {
+		return fail(err)
+	}
+	defer cl.Close()
+	_, ends, err := bounds(ctx, kadm.NewClient(cl), topic)
+	if err != nil {
+		return fail(err)
+	}
+	if offset >= ends[partition] {
+		return fail(event.ErrNotFound)
+	}
+	for {
+		fetches := cl.PollFetches(ctx)
+		if err := ctx.Err(); err != nil {
+			return fail(err)
+		}
+		var failed error
+		fetches.EachError(func(_ string, _ int32, err error) { failed = fmt.Errorf("%w: %w", event.ErrUnavailable, err) })
+		if failed != nil {
+			return fail(failed)
+		}
+		for it := fetches.RecordIter(); !it.Done(); {
+			r := it.Next()
+			if r.Offset != offset || r.Attrs.IsControl() || record.ParseEvent(r, q.Aggregate, nil, &env) != nil {
+				return fail(event.ErrNotFound)
+			}
+			return env, nil
+		}
+	}
+}
+
 func one(r *kgo.Record, aggregate string, names *record.Names, env *event.Envelope, result *Result, f func(*event.Envelope) error) error {
 	err := record.ParseEvent(r, aggregate, names, env)
 	if errors.Is(err, event.ErrForeign) {

@@ -122,6 +122,21 @@ func TestRead(t *testing.T) {
 	}
 }
 
+func TestAt(t *testing.T) {
+	opts := cluster(t)
+	appendEvents(t, opts, kgo.TryCommit, ev("a", 1), ev("a", 2))
+	p := topology.PartitionOfStream("a", partitions)
+	e, err := At(t.Context(), Query{Kafka: opts, Aggregate: "order"}, p, 1)
+	if err != nil || e.ID() != "a/2" {
+		t.Errorf("%s, %v", e.ID(), err)
+	}
+	for _, offset := range []int64{2, 3} { // a marker, the end
+		if _, err := At(t.Context(), Query{Kafka: opts, Aggregate: "order"}, p, offset); !errors.Is(err, event.ErrNotFound) {
+			t.Errorf("at %d: %v", offset, err)
+		}
+	}
+}
+
 func TestReadErrors(t *testing.T) {
 	opts := cluster(t)
 	appendEvents(t, opts, kgo.TryCommit, ev("a", 1))

@@ -1,0 +1,404 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cqrsflow/cqrsflow/internal/devfile"
+	"github.com/cqrsflow/cqrsflow/internal/embedded/postgres"
+)
+
+// asProgram makes the test binary be the program, for tests that kill it.
+const asProgram = "TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// output is what a program in the background writes.
+type output struct {
+	mu   sync.Mutex
+	b    bytes.Buffer
+	news chan struct{}
+}
+
+func newOutput() *output { return &output{news: make(chan struct{}, 1)} }
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	select {
+	case o.news <- struct{}{}:
+	default:
+	}
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// running is a `cqrsflow dev`.
+type running struct {
+	t      *testing.T
+	dir    string
+	stdout *output
+	stderr *output
+	ended  chan int
+	stop   func()
+	kill   func()
+}
+
+func devArgs(dir string, more ...string) []string {
+	return append([]string{"dev", "--data", dir, "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--kafka", "127.0.0.1:0", "--partitions", "4"}, more...)
+}
+
+// startDev runs dev within the test.
+func startDev(t *testing.T, dir string, more ...string) *running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &running{t: t, dir: dir, stdout: newOutput(), stderr: newOutput(), ended: make(chan int, 1), stop: cancel, kill: cancel}
+	go func() {
+		r.ended <- run(ctx, &environment{args: devArgs(dir, more...), stdin: strings.NewReader(""), stdout: r.stdout, stderr: r.stderr})
+	}()
+	t.Cleanup(func() { cancel(); r.wait() })
+	return r
+}
+
+// spawnDev runs dev as a process of its own.
+func spawnDev(t *testing.T, dir string, more ...string) *running {
+	t.Helper()
+	r := &running{t: t, dir: dir, stdout: newOutput(), stderr: newOutput(), ended: make(chan int, 1)}
+	cmd := exec.Command(os.Args[0], devArgs(dir, more...)...)
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	cmd.Stdout, cmd.Stderr = r.stdout, r.stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.stop = func() { _ = cmd.Process.Signal(os.Interrupt) }
+	r.kill = func() { _ = cmd.Process.Kill() }
+	go func() {
+		_ = cmd.Wait()
+		r.ended <- cmd.ProcessState.ExitCode()
+	}()
+	t.Cleanup(func() { r.kill(); r.wait() })
+	return r
+}
+
+// wait returns the exit code, the same each time.
+func (r *running) wait() int {
+	select {
+	case code := <-r.ended:
+		r.ended <- code
+		return code
+	case <-time.After(time.Minute):
+		r.t.Errorf("dev does not end\n%s", r.stderr)
+		return -1
+	}
+}
+
+// await blocks until dev has said something.
+func (r *running) await(text string) {
+	r.t.Helper()
+	deadline := time.After(3 * time.Minute)
+	for !strings.Contains(r.stdout.String(), text) {
+		select {
+		case <-r.stdout.news:
+		case code := <-r.ended:
+			r.ended <- code
+			if strings.Contains(r.stderr.String(), postgres.ErrNoBinaries.Error()) && os.Getenv("CQRSFLOW_INTEGRATION") != "require" {
+				r.t.Skipf("there is no PostgreSQL on this machine and none could be fetched:\n%s", r.stderr)
+			}
+			r.t.Fatalf("dev ended with %d before it said %q\n%s%s", code, text, r.stdout, r.stderr)
+		case <-deadline:
+			r.t.Fatalf("dev does not say %q\n%s%s", text, r.stdout, r.stderr)
+		}
+	}
+}
+
+func (r *running) file() *devfile.File {
+	r.t.Helper()
+	f, err := devfile.Find(r.dir)
+	if err != nil || f == nil {
+		r.t.Fatalf("dev.json: %+v, %v", f, err)
+	}
+	return f
+}
+
+// get asks the HTTP API.
+func (r *running) get(path string, out any) {
+	r.t.Helper()
+	resp, err := http.Get(r.file().Server + path)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil || resp.StatusCode != http.StatusOK {
+		r.t.Fatalf("%s: %s, %v", path, resp.Status, err)
+	}
+}
+
+// client runs a client command that finds the dev.
+func (r *running) client(code int, args ...string) string {
+	r.t.Helper()
+	got, out, errs := cqrsflow(r.t, "", nil, append(args, "--data", r.dir)...)
+	if got != code {
+		r.t.Errorf("%v: exit code %d, want %d\n%s%s", args, got, code, out, errs)
+	}
+	return out
+}
+
+// cdnowFile writes the first n purchases of the real data.
+func cdnowFile(t *testing.T, n int) string {
+	t.Helper()
+	f, err := os.Open("../../integration/testdata/cdnow.txt.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(all), "\n")
+	path := filepath.Join(t.TempDir(), "cdnow.txt")
+	if err := os.WriteFile(path, []byte(strings.Join(lines[:n+1], "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// The whole program, on embedded servers: a command through each way in, every way to look at it, a restart, a reset.
+func TestDev(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	d := startDev(t, dir)
+	d.await("Ctrl-C stops")
+	for _, want := range []string{"cqrsflow dev is ready", d.file().Server + "/docs", d.file().Kafka, "/v1/orders/o-1/place"} {
+		if !strings.Contains(d.stdout.String(), want) {
+			t.Errorf("the first screen lacks %q:\n%s", want, d.stdout)
+		}
+	}
+	if code, _, errs := cqrsflow(t, "", nil, devArgs(dir)...); code != 1 || !strings.Contains(errs, "another cqrsflow dev runs on "+dir) {
+		t.Errorf("a second dev: %d, %s", code, errs)
+	}
+	place := strings.NewReader(`{"customer":"ada","lines":[{"sku":"cd","name":"CD","quantity":1,"total":{"amount":"11.77","currency":"USD"}}]}`)
+	resp, err := http.Post(d.file().Server+"/v1/orders/o-1/place", "application/json", place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	position := resp.Header.Get("Cqrs-Position")
+	if resp.StatusCode != 200 || position == "" {
+		t.Fatalf("place: %s, position %q", resp.Status, position)
+	}
+	if out := d.client(0, "publish", "order/o-1", "annotate", `{"text":"a gift"}`); !strings.Contains(out, "version   2") {
+		t.Errorf("publish: %s", out)
+	}
+	d.client(1, "publish", "order/o-1", "ship")
+	awaitReadModels(t, d)
+	if out := d.client(0, "stream", "show", "order/o-1"); !strings.Contains(out, "order.v1.OrderPlaced") || !strings.Contains(out, "order.v2.OrderAnnotated") {
+		t.Errorf("stream show: %s", out)
+	}
+	if out := d.client(0, "stream", "state", "order/o-1", "--version", "1"); strings.Contains(out, "a gift") || !strings.Contains(out, `"status": "placed"`) {
+		t.Errorf("stream state: %s", out)
+	}
+	if out := d.client(0, "stream", "diff", "order/o-1", "1", "2"); !strings.Contains(out, "notes[0]") {
+		t.Errorf("stream diff: %s", out)
+	}
+	d.client(0, "stream", "verify", "order/o-1")
+	d.client(0, "projection", "verify")
+	if out := d.client(0, "projection", "list"); !strings.Contains(out, "cqrsflow.orders_search.v1  Stable") {
+		t.Errorf("projection list: %s", out)
+	}
+	if out := d.client(0, "parked", "list"); !strings.Contains(out, "nothing is parked") {
+		t.Errorf("parked list: %s", out)
+	}
+	d.client(1, "parked", "retry", "orders", "order/o-1")
+	d.client(1, "parked", "drop", "orders_search", "order/o-1")
+	d.client(0, "topology", "verify")
+	d.stop()
+	if code := d.wait(); code != 0 {
+		t.Fatalf("dev ended with %d\n%s", code, d.stderr)
+	}
+	if f, err := devfile.Find(dir); f != nil || err != nil {
+		t.Errorf("dev.json was left: %+v, %v", f, err)
+	}
+
+	again := startDev(t, dir)
+	again.await("Ctrl-C stops")
+	var order struct {
+		Version int    `json:"version"`
+		Status  string `json:"status"`
+	}
+	if again.get("/v1/orders/o-1", &order); order.Version != 2 || order.Status != "placed" {
+		t.Errorf("after a restart: %+v", order)
+	}
+	again.client(0, "publish", "order/o-1", "pay", "--expected-version", "2")
+	again.stop()
+	if code := again.wait(); code != 0 {
+		t.Fatalf("dev ended with %d\n%s", code, again.stderr)
+	}
+
+	file := filepath.Join(dir, "mine")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fresh := startDev(t, dir, "--reset")
+	fresh.await("Ctrl-C stops")
+	var list struct {
+		Items []any `json:"items"`
+	}
+	if fresh.get("/v1/orders", &list); len(list.Items) != 0 {
+		t.Errorf("after a reset: %v", list.Items)
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Errorf("a reset deleted what is not its own: %v", err)
+	}
+}
+
+// awaitReadModels waits until the API sees what has been published so far.
+func awaitReadModels(t *testing.T, d *running) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for {
+		var order struct {
+			Version int `json:"version"`
+		}
+		var found struct {
+			Total int `json:"total"`
+		}
+		var events struct {
+			Items []any `json:"items"`
+		}
+		d.get("/v1/orders/o-1", &order)
+		d.get("/v1/orders/search?q=gift", &found)
+		d.get("/v1/orders/o-1/events", &events)
+		if order.Version == 2 && found.Total == 1 && len(events.Items) == 2 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the read models are not there: version %d, %d found, %d events", order.Version, found.Total, len(events.Items))
+		}
+	}
+}
+
+// Killed in the middle of an import and started again with it, dev has everything once.
+func TestDevKilledWhileImporting(t *testing.T) {
+	const n = 4000
+	file := cdnowFile(t, n)
+	dir := filepath.Join(t.TempDir(), "data")
+	d := spawnDev(t, dir, "--import", file)
+	d.await("Ctrl-C stops")
+	for deadline := time.Now().Add(time.Minute); ; {
+		var found struct {
+			Total int `json:"total"`
+		}
+		if d.get("/v1/orders/search", &found); found.Total > n/20 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the import does not begin")
+		}
+	}
+	d.kill()
+	d.wait()
+	if strings.Contains(d.stdout.String(), "import: ") {
+		t.Log("the import was complete before the kill: nothing was in the middle")
+	}
+
+	d = spawnDev(t, dir, "--import", file)
+	d.await("All read models are complete")
+	if out := d.stdout.String(); !strings.Contains(out, fmt.Sprintf("import: %d purchases", n)) {
+		t.Errorf("the second import says\n%s", out)
+	}
+	var sales struct {
+		Total struct {
+			Orders int `json:"orders"`
+		} `json:"total"`
+	}
+	if d.get("/v1/sales/daily", &sales); sales.Total.Orders != n {
+		t.Errorf("%d orders were sold, want %d", sales.Total.Orders, n)
+	}
+	out := d.client(0, "projection", "verify", "--json")
+	var reports []struct {
+		Projection string `json:"projection"`
+		Events     int    `json:"events"`
+		Compared   int    `json:"compared"`
+	}
+	if err := json.Unmarshal([]byte(out), &reports); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, r := range reports {
+		if r.Projection == "orders" || r.Projection == "orders_search" || r.Projection == "history of order" {
+			if seen++; r.Events != 2*n || r.Compared != n {
+				t.Errorf("%+v, want %d events of %d orders", r, 2*n, n)
+			}
+		}
+	}
+	if seen != 3 {
+		t.Errorf("reports: %s", out)
+	}
+	if out := d.client(0, "import", "cdnow", file); !strings.Contains(out, "all there already, nothing changed") {
+		t.Errorf("a third import: %s", out)
+	}
+	d.stop()
+	if code := d.wait(); code != 0 {
+		t.Errorf("dev ended with %d\n%s", code, d.stderr)
+	}
+}
+
+// What is wrong with the machine is said before anything has begun, with the setting to change.
+func TestDevRefuses(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"HTTP port":  {[]string{"--http", taken.Addr().String()}, "--http"},
+		"ops port":   {[]string{"--ops", taken.Addr().String()}, "--ops"},
+		"Kafka port": {[]string{"--kafka", taken.Addr().String()}, "--kafka"},
+		"no folder":  {[]string{"--data", filepath.Join(file, "data")}, "--data"},
+		"no data":    {[]string{"--import", file}, "the file is empty"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, stdout, stderr := cqrsflow(t, "", nil, append(devArgs(t.TempDir()), c.args...)...)
+			if code != 1 || stdout != "" || !strings.Contains(stderr, c.want) {
+				t.Errorf("%d\n%s%s\nwant %q", code, stdout, stderr, c.want)
+			}
+			if strings.Contains(name, "port") && !strings.Contains(stderr, taken.Addr().String()) {
+				t.Errorf("the address is not named: %s", stderr)
+			}
+		})
+	}
+}
