@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -27,11 +28,19 @@ import (
 )
 
 var (
-	server    *postgres.Server
+	// dir is where the server keeps its data; Main makes it.
+	dir       string
 	databases atomic.Int64
+	// start starts the server when the first test needs it.
+	start = sync.OnceValues(func() (*postgres.Server, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // binaries may have to be fetched
+		defer cancel()
+		return postgres.Start(ctx, postgres.Config{DataDir: dir, Logger: slog.New(slog.DiscardHandler)})
+	})
+	started atomic.Pointer[postgres.Server]
 )
 
-// Main runs a package's tests around one server. TestMain calls it.
+// Main runs a package's tests, around one server if any of them needs it. TestMain calls it.
 func Main(m *testing.M) {
 	code, err := run(m)
 	if err != nil {
@@ -42,19 +51,15 @@ func Main(m *testing.M) {
 }
 
 func run(m *testing.M) (code int, err error) {
-	dir, err := os.MkdirTemp("", "cqrsflow-readtest-")
-	if err != nil {
+	if dir, err = os.MkdirTemp("", "cqrsflow-readtest-"); err != nil {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // binaries may have to be fetched
-	defer cancel()
-	server, err = postgres.Start(ctx, postgres.Config{DataDir: dir, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return 1, err
-	}
 	code = m.Run()
-	return code, server.Close()
+	if server := started.Load(); server != nil {
+		err = server.Close()
+	}
+	return code, err
 }
 
 // Partition is the partition that everything is in.
@@ -71,7 +76,7 @@ type Side struct {
 	next     map[string]int64
 	streams  map[string]decider.Snapshot
 	commands int64
-	outcomes int64
+	appended map[string]int64 // offset of the last command that appended events, by aggregate
 }
 
 // Projections are the names of what a Side fills.
@@ -80,7 +85,7 @@ var Projections = []string{"orders", "customers", "daily_sales", "history"}
 // New makes an empty database with all read models.
 func New(t testing.TB) *Side {
 	t.Helper()
-	s := &Side{t: t, URL: database(t), sessions: map[string]runner.Session{}, next: map[string]int64{}, streams: map[string]decider.Snapshot{}}
+	s := &Side{t: t, URL: database(t), sessions: map[string]runner.Session{}, next: map[string]int64{}, streams: map[string]decider.Snapshot{}, appended: map[string]int64{}}
 	projections := append(shop.Projections(), history.Projection())
 	if err := sinks.Migrate(t.Context(), s.URL, sinks.Models(projections...)...); err != nil {
 		t.Fatal(err)
@@ -124,6 +129,11 @@ func key(projection, aggregate string, source runner.Source) string {
 
 func database(t testing.TB) string {
 	t.Helper()
+	server, err := start()
+	if err != nil {
+		t.Fatalf("embedded PostgreSQL: %v", err)
+	}
+	started.Store(server)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, server.URL())
@@ -203,7 +213,12 @@ func (s *Side) Decide(aggregate, stream string, body proto.Message, happened, re
 			s.t.Fatal(err)
 		}
 	}
-	o.Position = event.Position{Aggregate: aggregate, Partition: Partition, Offset: offset}
+	if len(events) > 0 {
+		s.appended[aggregate] = offset
+	}
+	if at, ok := s.appended[aggregate]; ok {
+		o.Position = event.Position{Aggregate: aggregate, Partition: Partition, Offset: at}
+	}
 	return events, o
 }
 

@@ -281,7 +281,13 @@ func (a *API) stateAfter(ctx context.Context, c *call, o event.Outcome) ([]byte,
 		c.stale(true)
 		return null, nil
 	}
-	if _, err := a.cfg.Progress[query.HistoryModel.Name].Wait(ctx, []event.Position{o.Position}); err != nil {
+	prefer, err := preferred(c.r.Header)
+	if err != nil {
+		return nil, err
+	}
+	wait, stop := context.WithTimeout(ctx, prefer.patience())
+	defer stop()
+	if _, err := a.cfg.Progress[query.HistoryModel.Name].Wait(wait, []event.Position{o.Position}); err != nil {
 		return nil, err
 	}
 	snapshot, err := a.cfg.History.State(ctx, o.Aggregate, o.Stream, query.At{Version: o.Version})

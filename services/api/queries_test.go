@@ -221,9 +221,9 @@ func TestState(t *testing.T) {
 	f := newFixture(t)
 	f.history.snapshot = decider.Snapshot{State: &orderv1.OrderState{Status: orderv1.OrderStatus_ORDER_STATUS_PAID, Customer: "c1"}, Version: 4, RecordedTime: start}
 	for path, want := range map[string]query.At{
-		"":                                            {},
-		"?version=4":                                  {Version: 4},
-		"?recordedAt=2026-01-31T12:00:00Z":            {RecordedAt: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)},
+		"":                                 {},
+		"?version=4":                       {Version: 4},
+		"?recordedAt=2026-01-31T12:00:00Z": {RecordedAt: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)},
 		"?effectiveAt=1997-03-01T00:00:00%2B02:00":    {EffectiveAt: time.Date(1997, 2, 28, 22, 0, 0, 0, time.UTC)},
 		"?effectiveAt=1997-03-01T00:00:00.000000009Z": {EffectiveAt: time.Date(1997, 3, 1, 0, 0, 0, 9, time.UTC)},
 	} {
