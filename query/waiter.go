@@ -109,7 +109,7 @@ func (w *Waiter) Wait(ctx context.Context, m Model, after []event.Position) ([]e
 	w.waiting.Add(1)
 	defer w.waiting.Add(-1)
 	for first := true; ; first = false {
-		known, err, changed := w.state()
+		known, changed, err := w.state()
 		if known != nil && covers(known[m.Name], m, after) {
 			return through(known[m.Name], m), nil
 		}
@@ -135,10 +135,11 @@ func (w *Waiter) Positions(ctx context.Context, m Model) ([]event.Position, erro
 	return w.Wait(ctx, m, nil)
 }
 
-func (w *Waiter) state() (marks, error, <-chan struct{}) {
+// state is what was read last, a channel that is closed after the next attempt, and why the last one failed.
+func (w *Waiter) state() (marks, <-chan struct{}, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.mu.marks, w.mu.err, w.mu.changed
+	return w.mu.marks, w.mu.changed, w.mu.err
 }
 
 func (w *Waiter) wake() {

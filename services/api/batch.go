@@ -80,7 +80,7 @@ func (a *API) postBatch(c *call) error {
 	c.w.Header().Set("Cache-Control", "no-store")
 	for i, s := range submissions {
 		r := <-results[i]
-		if _, err := c.w.Write(a.batchAnswer(c, ctx, s, r, waitFor)); err != nil {
+		if _, err := c.w.Write(a.batchAnswer(ctx, c, s, r, waitFor)); err != nil {
 			return nil // the caller has gone; what was published goes its way
 		}
 	}
@@ -91,7 +91,7 @@ func (a *API) postBatch(c *call) error {
 }
 
 // batchAnswer is the line that answers a line.
-func (a *API) batchAnswer(c *call, ctx context.Context, s submission, r result, waitFor []string) []byte {
+func (a *API) batchAnswer(ctx context.Context, c *call, s submission, r result, waitFor []string) []byte {
 	err := r.err
 	if err == nil {
 		var ans answer

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"net/http"
@@ -68,15 +67,4 @@ func requestID(h http.Header) string {
 		}
 	}
 	return s
-}
-
-type traceKey struct{}
-
-func withTrace(ctx context.Context, t trace) context.Context {
-	return context.WithValue(ctx, traceKey{}, t)
-}
-
-func traceFrom(ctx context.Context) trace {
-	t, _ := ctx.Value(traceKey{}).(trace)
-	return t
 }

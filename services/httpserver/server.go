@@ -130,6 +130,6 @@ func (s *Server) Run(ctx context.Context) error {
 			err = srv.Close()
 		}
 	}
-	<-served
+	_ = <-served // http.ErrServerClosed, now that it is shut down
 	return err
 }
