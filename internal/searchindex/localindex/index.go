@@ -60,7 +60,7 @@ type Index struct {
 	// room has one token for each batch that may be pending.
 	room chan struct{}
 	// failed is why the disk refuses what is pending; nil while it does not.
-	failed atomic.Pointer[error]
+	failed atomic.Pointer[failure]
 	// listing is held while the list of partitions changes.
 	listing sync.Mutex
 

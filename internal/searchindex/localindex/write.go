@@ -48,7 +48,7 @@ func (x *Index) Write(ctx context.Context, p searchindex.Progress, docs []search
 	}
 	b.SetPersistedCallback(func(err error) {
 		if err == nil {
-			x.failed.Store(nil)
+			x.durable()
 		}
 		release()
 	})
@@ -72,23 +72,31 @@ func (x *Index) acquire(ctx context.Context) error {
 	if closed {
 		return fmt.Errorf("%w: it is closed", event.ErrUnavailable)
 	}
-	if err := x.failed.Load(); err != nil {
-		return fmt.Errorf("%w: %w", event.ErrUnavailable, *err)
+	if err := x.refused(); err != nil {
+		return fmt.Errorf("%w: %w", event.ErrUnavailable, err)
 	}
 	select {
 	case x.room <- struct{}{}:
 		return nil
 	default:
 	}
-	t := time.NewTimer(roomTimeout)
-	defer t.Stop()
-	select {
-	case x.room <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return fmt.Errorf("%w: %d batches are waiting for the disk", event.ErrUnavailable, maxPending)
+	full := time.NewTimer(roomTimeout)
+	defer full.Stop()
+	look := time.NewTicker(persistEvery)
+	defer look.Stop()
+	for {
+		select {
+		case x.room <- struct{}{}:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-look.C:
+			if err := x.refused(); err != nil {
+				return fmt.Errorf("%w: %w", event.ErrUnavailable, err)
+			}
+		case <-full.C:
+			return fmt.Errorf("%w: %d batches are waiting for the disk", event.ErrUnavailable, maxPending)
+		}
 	}
 }
 
