@@ -75,6 +75,10 @@ func (w *worker) openOnce(ctx context.Context) (int64, error) {
 	w.id, w.checkpoint = id, c
 	w.parked.load(pointers)
 	w.lookedAt = time.Now()
+	if found {
+		// A process that was killed may have applied what it had not committed yet, and nothing more may come.
+		w.r.commits.mark(w.p, read)
+	}
 	w.mu.Lock()
 	w.mu.expect = read
 	st := &w.mu.status

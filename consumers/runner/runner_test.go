@@ -159,6 +159,34 @@ func committed(t *testing.T, log *logtest.Log) (int64, bool) {
 	return o.At, ok
 }
 
+// A process that was killed after it applied and before it committed leaves the group behind, and nothing
+// more may come.
+func TestGroupLearnsOfTheCheckpointAtStart(t *testing.T) {
+	log := logtest.New(t, 1, "order")
+	sink := newMemory()
+	log.Append(t, "order", orders(0, 10)...)
+	r, stop := start(t, config(t, log, sink))
+	ready(t, r)
+	stop()
+	cl, err := kgo.NewClient(log.Client()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	group, topics := runner.GroupID("", "test", 1), kadm.TopicsSet{}
+	topics.Add("cqrsflow.order.events", 0)
+	if deleted, err := kadm.NewClient(cl).DeleteOffsets(t.Context(), group, topics); err != nil || deleted.Error() != nil {
+		t.Fatal(err, deleted.Error())
+	}
+	if o, ok := committed(t, log); ok {
+		t.Fatalf("the offset %d was not deleted", o)
+	}
+	r, _ = start(t, config(t, log, sink))
+	ready(t, r)
+	next := r.Status().Partitions[0].Checkpoint.Next
+	logtest.Until(t, "the group is where the checkpoint is", func() bool { o, ok := committed(t, log); return ok && o == next })
+}
+
 func TestRedeliveryStartsAtTheSinksCheckpoint(t *testing.T) {
 	log := logtest.New(t, 1, "order")
 	sink := newMemory()
