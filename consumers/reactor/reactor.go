@@ -1,0 +1,227 @@
+package reactor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/topology"
+)
+
+// Reactor runs one reaction. Make it with New.
+type Reactor struct {
+	cfg    Config
+	group  string
+	topics map[string]string // aggregate by events topic
+	wants  map[string]map[string]bool
+	// counts are the partitions of the targets' commands topics; set before the first session.
+	counts map[string]int32
+
+	mu struct {
+		sync.Mutex
+		status  Status
+		failing time.Time
+		stopped map[string]string // why, by partition
+	}
+}
+
+// Status is how a reactor stands.
+type Status struct {
+	Name string
+	// Joined says that the consumer group was joined at least once.
+	Joined bool
+	// Events reacted to, Commands sent and Transactions committed since the start.
+	Events, Commands, Transactions int64
+	// Foreign counts records that cqrsflow did not write.
+	Foreign int64
+	// Stopped are partitions that a poison event stopped, and why.
+	Stopped map[string]string
+	// Reason is what went wrong last, and Failing since when; empty and zero while nothing does.
+	Reason  string
+	Failing time.Time
+}
+
+// New checks the configuration. Errors wrap event.ErrConfig.
+func New(cfg Config) (*Reactor, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	r := &Reactor{cfg: cfg, group: fmt.Sprintf("%s.%s.v1", cfg.Prefix, cfg.Name), topics: map[string]string{}, wants: map[string]map[string]bool{}}
+	for aggregate, types := range cfg.Wants {
+		r.topics[topology.TopicsOf(cfg.Prefix, aggregate).Events] = aggregate
+		r.wants[aggregate] = map[string]bool{}
+		for _, typ := range types {
+			r.wants[aggregate][typ] = true
+		}
+	}
+	r.mu.status.Name = cfg.Name
+	r.mu.stopped = map[string]string{}
+	return r, nil
+}
+
+// Run reacts until ctx ends, and finishes the transaction in hand then. It returns nil after that; an
+// error wrapping event.ErrConfig where the reactor has never run and is not told From.
+func (r *Reactor) Run(ctx context.Context) error {
+	for attempt := 0; ; attempt++ {
+		err := r.prepare(ctx)
+		if err == nil {
+			break
+		}
+		if errors.Is(err, event.ErrConfig) {
+			return err
+		}
+		if r.pause(ctx, attempt, err) != nil {
+			return nil
+		}
+	}
+	for attempt := 0; ctx.Err() == nil; attempt++ {
+		started := time.Now()
+		err := r.session(ctx)
+		if err == nil || ctx.Err() != nil {
+			break
+		}
+		if time.Since(started) > time.Minute {
+			attempt = 0
+		}
+		if r.pause(ctx, attempt, err) != nil {
+			break
+		}
+	}
+	return nil
+}
+
+func (r *Reactor) pause(ctx context.Context, attempt int, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	r.mu.Lock()
+	if r.mu.failing.IsZero() {
+		r.mu.failing = time.Now()
+	}
+	r.mu.status.Reason = err.Error()
+	r.mu.Unlock()
+	r.cfg.Logger.Warn("the reactor failed; starting again from what is committed", "error", err, "attempt", attempt+1)
+	d := r.cfg.RetryMin << min(attempt, 20)
+	if d <= 0 || d > r.cfg.RetryMax {
+		d = r.cfg.RetryMax
+	}
+	t := time.NewTimer(d/2 + rand.N(d/2+1))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// prepare learns the targets' partition counts and sees to it that every partition has a committed
+// offset: without one the client would have to guess.
+func (r *Reactor) prepare(ctx context.Context) error {
+	cl, err := kgo.NewClient(r.cfg.Client...)
+	if err != nil {
+		return fmt.Errorf("%w: reactor %s: Kafka client: %w", event.ErrConfig, r.cfg.Name, err)
+	}
+	defer cl.Close()
+	adm := kadm.NewClient(cl)
+	if r.counts, err = r.count(ctx, adm); err != nil {
+		return err
+	}
+	var topics []string
+	for topic := range r.topics {
+		topics = append(topics, topic)
+	}
+	list := adm.ListCommittedOffsets
+	if r.cfg.From == Start {
+		list = adm.ListStartOffsets
+	}
+	starts, err := list(ctx, topics...)
+	if err == nil {
+		err = starts.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("%w: reactor %s: offsets of its topics: %w", event.ErrUnavailable, r.cfg.Name, err)
+	}
+	committed, err := adm.FetchOffsets(ctx, r.group)
+	if err == nil {
+		err = committed.Error()
+	}
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // brokers differ in whether they say so
+		return fmt.Errorf("%w: reactor %s: committed offsets of group %s: %w", event.ErrUnavailable, r.cfg.Name, r.group, err)
+	}
+	absent := kadm.Offsets{}
+	starts.Each(func(o kadm.ListedOffset) {
+		if c, ok := committed.Lookup(o.Topic, o.Partition); !ok || c.At < 0 {
+			absent.AddOffset(o.Topic, o.Partition, o.Offset, -1)
+		}
+	})
+	if len(absent) == 0 {
+		return nil
+	}
+	if r.cfg.From == Refuse {
+		return fmt.Errorf("%w: reactor %s has no committed offset on every partition of its topics; it would have to guess what it has "+
+			"reacted to. Say where to start: --from start (everything that ever happened) or --from end (only what happens from now on)",
+			event.ErrConfig, r.cfg.Name)
+	}
+	if err := adm.CommitAllOffsets(ctx, r.group, absent); err != nil {
+		return fmt.Errorf("%w: reactor %s: commit where to start: %w", event.ErrUnavailable, r.cfg.Name, err)
+	}
+	r.cfg.Logger.Info("starting for the first time", "from", string(r.cfg.From))
+	return nil
+}
+
+func (r *Reactor) count(ctx context.Context, adm *kadm.Client) (map[string]int32, error) {
+	counts := map[string]int32{}
+	for _, target := range r.cfg.Targets {
+		topic := topology.TopicsOf(r.cfg.Prefix, target).Commands
+		details, err := adm.ListTopics(ctx, topic)
+		if err == nil {
+			err = details.Error()
+		}
+		n := len(details[topic].Partitions)
+		if err != nil || n == 0 {
+			return nil, fmt.Errorf("%w: reactor %s: partitions of %s: %w", event.ErrUnavailable, r.cfg.Name, topic, err)
+		}
+		counts[target] = int32(n)
+	}
+	return counts, nil
+}
+
+// Status returns how the reactor stands. It is safe for concurrent use.
+func (r *Reactor) Status() Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.mu.status
+	s.Failing = r.mu.failing
+	s.Stopped = map[string]string{}
+	for p, why := range r.mu.stopped {
+		s.Stopped[p] = why
+	}
+	return s
+}
+
+// Ready reports whether it reacts, and the reason if not.
+func (r *Reactor) Ready() (bool, string) {
+	s := r.Status()
+	for p, why := range s.Stopped {
+		return false, p + " stopped: " + why
+	}
+	switch {
+	case !s.Failing.IsZero() && time.Since(s.Failing) > r.cfg.UnreadyAfter:
+		return false, s.Reason
+	case !s.Joined && s.Reason != "":
+		return false, s.Reason
+	case !s.Joined:
+		return false, "the consumer group is not joined yet"
+	}
+	return true, ""
+}
