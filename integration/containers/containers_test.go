@@ -107,7 +107,7 @@ func TestPostgresIsShared(t *testing.T) {
 	ctx := t.Context()
 	conn, err := pgx.Connect(ctx, a.URL)
 	require.NoError(t, err)
-	defer conn.Close(ctx) //nolint:errcheck // test
+	defer conn.Close(ctx)
 	_, err = conn.Exec(ctx, "CREATE TABLE orders (id text); INSERT INTO orders VALUES ('1')")
 	require.NoError(t, err)
 

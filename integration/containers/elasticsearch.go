@@ -43,7 +43,7 @@ func elasticsearchSpec() *spec {
 			if err != nil {
 				return err
 			}
-			defer resp.Body.Close() //nolint:errcheck // read only
+			defer resp.Body.Close()
 			if resp.StatusCode != http.StatusOK {
 				return fmt.Errorf("health: %s", resp.Status)
 			}

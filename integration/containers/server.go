@@ -98,7 +98,7 @@ func (s *Server) Logs(ctx context.Context) string {
 	if err != nil {
 		return fmt.Sprintf("no log: %v", err)
 	}
-	defer out.Close() //nolint:errcheck // read only
+	defer out.Close()
 	raw, err := io.ReadAll(out)
 	if err != nil {
 		return fmt.Sprintf("no log: %v", err)

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -117,13 +116,6 @@ func image(t testing.TB, dir string) string {
 	dst := t.TempDir()
 	require.NoError(t, os.CopyFS(dst, os.DirFS(dir)))
 	return dst
-}
-
-func copyFile(t testing.TB, name, from, to string) {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(from, name))
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(to, name), data, 0o600))
 }
 
 func same[T any](n int32, v ...T) (all [][]T) {

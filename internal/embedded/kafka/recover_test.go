@@ -22,7 +22,7 @@ func session(t testing.TB, addr string) *kgo.GroupTransactSession {
 	s, err := kgo.NewGroupTransactSession(
 		kgo.SeedBrokers(addr), kgo.ProducerLinger(0), kgo.DisableClientMetrics(), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.TransactionalID("one"), kgo.ConsumerGroup(group), kgo.ConsumeTopics("commands"),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 	)
 	require.NoError(t, err)
 	t.Cleanup(s.Close)

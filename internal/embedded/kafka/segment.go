@@ -92,7 +92,7 @@ func (p *partition) readSegment(first int64) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // truncation is all it is written for
+	defer f.Close()
 
 	var index []byte
 	var valid int64

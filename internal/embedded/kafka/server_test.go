@@ -146,7 +146,7 @@ func TestCompression(t *testing.T) {
 func TestAddrInUse(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer taken.Close() //nolint:errcheck // test
+	defer taken.Close()
 	addr, dir := taken.Addr().String(), t.TempDir()
 
 	_, err = Start(testContext(t), Config{Addr: addr, DataDir: dir, Logger: quiet})

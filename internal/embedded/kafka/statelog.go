@@ -134,7 +134,7 @@ func extendLog(path string, valid int, frames []byte) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // written through already: the error would be of the close alone
+	defer f.Close()
 	if err := f.Truncate(int64(valid)); err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ func (cl *cluster) run(bin *binaries, socket string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close() //nolint:errcheck // the server has its own
+	defer log.Close()
 	cmd.Stdout, cmd.Stderr = log, log
 	setDeathSignal(cmd.SysProcAttr)
 

@@ -183,7 +183,7 @@ func TestUnfinishedInitIsDoneAgain(t *testing.T) {
 
 func TestCancelledStart(t *testing.T) {
 	dir := dataDir(t)
-	serve(t, dir).Close() //nolint:errcheck // the next start would fail
+	require.NoError(t, serve(t, dir).Close())
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, err := Start(ctx, Config{DataDir: dir, Logger: quiet})
