@@ -20,15 +20,19 @@ func (p Position) IsZero() bool { return p.Aggregate == "" }
 
 // String returns the text form; empty for the zero Position.
 func (p Position) String() string {
+	return string(p.Append(make([]byte, 0, len(p.Aggregate)+24)))
+}
+
+// Append appends what String returns.
+func (p Position) Append(b []byte) []byte {
 	if p.IsZero() {
-		return ""
+		return b
 	}
-	b := make([]byte, 0, len(p.Aggregate)+24)
 	b = append(b, p.Aggregate...)
 	b = append(b, '/')
 	b = strconv.AppendInt(b, int64(p.Partition), 10)
 	b = append(b, '@')
-	return string(strconv.AppendInt(b, p.Offset, 10))
+	return strconv.AppendInt(b, p.Offset, 10)
 }
 
 // ParsePosition reads the text form. Its error wraps ErrMalformed.

@@ -51,10 +51,7 @@ func (s *step) command(p *partition, r *kgo.Record, now time.Time) (event.Outcom
 	if len(o.State) > p.limits.eventBytes {
 		o.State = nil
 	}
-	rec, err := s.enc.Outcome(&o, p.topics.Outcomes)
-	if err != nil {
-		return o, err
-	}
+	rec := s.enc.Outcome(&o, p.topics.Outcomes)
 	s.emit(rec)
 	p.over.outcome = rec
 	p.over.nextCommand = r.Offset + 1

@@ -37,6 +37,8 @@ type partition struct {
 	limits limits
 	store  *store
 	cache  *cache
+	// filter has every command of the window.
+	filter *filter
 	// cp is what the store has; the round in progress is in round.
 	cp    checkpoint
 	round round
@@ -70,8 +72,9 @@ func (p *partition) String() string { return fmt.Sprintf("%s/%d", p.typ.Name, p.
 
 // begin starts an empty overlay.
 func (p *partition) begin() {
-	p.over.streams = map[event.StreamID]*loaded{}
-	p.over.known = map[knownKey]*known{}
+	if p.over.streams == nil {
+		p.over.streams, p.over.known = map[event.StreamID]*loaded{}, map[knownKey]*known{}
+	}
 	p.over.events = p.over.events[:0]
 	p.over.snapshots, p.over.roundDone = p.over.snapshots[:0], false
 	p.over.outcome = nil
@@ -79,8 +82,13 @@ func (p *partition) begin() {
 	p.over.lastAppend = p.cp.LastAppend
 }
 
-// abort drops the overlay.
-func (p *partition) abort() { p.over = overlay{} }
+// abort drops the overlay; what it was made of is used again.
+func (p *partition) abort() {
+	clear(p.over.streams)
+	clear(p.over.known)
+	clear(p.over.events)
+	p.over.events, p.over.snapshots = p.over.events[:0], p.over.snapshots[:0]
+}
 
 // load returns the stream's current state: from the overlay, the cache, or the store, where it is
 // replayed from the latest snapshot. A stream that does not exist has version 0.
@@ -134,6 +142,9 @@ func (p *partition) lookup(key knownKey) (*known, error) {
 	if k, ok := p.over.known[key]; ok {
 		return k, nil
 	}
+	if !p.filter.mayHave(key) {
+		return nil, nil
+	}
 	k, ok, err := p.store.known(key)
 	if err != nil || !ok {
 		return nil, err
@@ -161,6 +172,7 @@ func (p *partition) commit() (err error) {
 		if scratch, err = putKnown(b, key, k, scratch); err != nil {
 			return err
 		}
+		p.filter.add(key)
 	}
 	cp.Known += int64(len(p.over.known))
 	for id, l := range p.over.streams {

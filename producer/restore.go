@@ -75,6 +75,10 @@ func (rs *restorer) restore(ctx context.Context, p *partition, eventsID [16]byte
 		}
 	}
 	p.cache.clear()
+	p.filter = newFilter(p.limits.windowCount)
+	if err := p.store.fill(p.filter); err != nil {
+		return 0, fmt.Errorf("restore %s: %w", p, err)
+	}
 	p.round = round{last: time.Now(), events: p.round.events}
 	next = p.cp.NextCommand
 	if committed >= 0 {

@@ -1,7 +1,6 @@
 package producer
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -243,15 +242,26 @@ func (s *store) events(id event.StreamID, after event.Version, f func(*event.Env
 }
 
 // dirty calls f with up to limit streams that changed since the last round, beginning after the given one.
-func (s *store) dirty(after event.StreamID, limit int, f func(event.StreamID)) (err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: append(append([]byte{kDirty}, after...), 0), UpperBound: []byte{kDirty + 1}})
+func (s *store) dirty(after event.StreamID, limit int, f func(event.StreamID)) error {
+	n := 0
+	return s.scan(append(append([]byte{kDirty}, after...), 0), []byte{kDirty + 1}, func(key []byte) bool {
+		f(event.StreamID(key[1:]))
+		n++
+		return n < limit
+	})
+}
+
+// scan calls f with the keys in [lower, upper) until it returns false; f must not keep them.
+func (s *store) scan(lower, upper []byte, f func(key []byte) bool) (err error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
-	for valid := it.First(); valid && limit > 0; valid = it.Next() {
-		f(event.StreamID(bytes.Clone(it.Key()[1:])))
-		limit--
+	for valid := it.First(); valid; valid = it.Next() {
+		if !f(it.Key()) {
+			break
+		}
 	}
 	return it.Error()
 }

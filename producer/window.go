@@ -88,11 +88,9 @@ func knownKeyOf(stream event.StreamID, principal, id string) knownKey {
 
 // digestOf tells a repeated command from another one under the same ID.
 func digestOf(typ string, body []byte) []byte {
-	h := sha256.New()
-	h.Write([]byte(typ))
-	h.Write([]byte{0})
-	h.Write(body)
-	return h.Sum(make([]byte, 0, sha256.Size))[:16]
+	var buf [512]byte
+	sum := sha256.Sum256(append(append(append(buf[:0], typ...), 0), body...))
+	return append([]byte(nil), sum[:16]...)
 }
 
 func (s *store) known(key knownKey) (k known, ok bool, err error) {

@@ -2,7 +2,9 @@ package bench
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -10,37 +12,42 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cqrsflow/cqrsflow/event"
-	"github.com/cqrsflow/cqrsflow/producer"
-	benchv1 "github.com/cqrsflow/cqrsflow/schemas/bench/v1"
 	"github.com/cqrsflow/cqrsflow/schemas/record"
-
-	"google.golang.org/protobuf/proto"
+	"github.com/cqrsflow/cqrsflow/topology"
 )
 
 // bareLoop is the limit to measure against: it consumes the commands, keeps a counter a stream in a
 // map, and produces records of the same bytes, an event and an outcome a command, in transactions that
 // commit the offsets. It decodes nothing, checks nothing, and remembers nothing after a restart.
 type bareLoop struct {
-	sess  *kgo.GroupTransactSession
+	*traffic
+	from  string // topic
+	to    topology.Topics
+	batch int
 	state map[string]int64
 	enc   record.Encoder
-	event []byte
-	b     *bed
-	batch int
+	sess  *kgo.GroupTransactSession
+	begun time.Time // when the last transaction began
+	done  int       // commands so far
+	rates []float64
 }
 
-func (b *bed) newBare(batch int, name string) (*bareLoop, error) {
-	opts := append(b.Kafka[:len(b.Kafka):len(b.Kafka)],
-		kgo.TransactionalID(b.prefix+"-bare-"+name), kgo.ConsumerGroup(b.prefix+".bare-"+name), kgo.ConsumeTopics(b.topics.Commands),
+func (t *traffic) newBare(batch int) *bareLoop {
+	return &bareLoop{traffic: t, from: t.topics.Commands, to: t.bare, batch: batch, state: map[string]int64{}}
+}
+
+// open makes a session; it goes on where the last one stopped.
+func (l *bareLoop) open() (err error) {
+	name := "-" + strconv.Itoa(l.batch)
+	l.sess, err = kgo.NewGroupTransactSession(append(l.kafka[:len(l.kafka):len(l.kafka)],
+		kgo.TransactionalID(l.barePrefix()+name), kgo.ConsumerGroup(l.barePrefix()+name), kgo.ConsumeTopics(l.from),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
 		kgo.ProducerLinger(0), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MaxBufferedRecords(1<<20),
-		kgo.ConcurrentTransactionsBackoff(2*time.Millisecond), kgo.ProducerBatchCompression(compression(b.Compression)))
-	sess, err := kgo.NewGroupTransactSession(opts...)
+		kgo.ConcurrentTransactionsBackoff(2*time.Millisecond), kgo.ProducerBatchCompression(compression(l.Compression)))...)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", event.ErrConfig, err)
+		return fmt.Errorf("%w: %w", event.ErrConfig, err)
 	}
-	body, err := proto.Marshal(&benchv1.Deposited{Amount: 50, Version: 5, Padding: make([]byte, max(0, b.Payload-4))})
-	return &bareLoop{sess: sess, state: map[string]int64{}, event: body, b: b, batch: batch}, err
+	return nil
 }
 
 func compression(name string) kgo.CompressionCodec {
@@ -64,6 +71,7 @@ func (l *bareLoop) step(ctx context.Context) (int, error) {
 	if fetches.NumRecords() == 0 {
 		return 0, nil
 	}
+	l.begun = time.Now()
 	if err := l.sess.Begin(); err != nil {
 		return 0, err
 	}
@@ -73,43 +81,44 @@ func (l *bareLoop) step(ctx context.Context) (int, error) {
 			failed.CompareAndSwap(nil, &err)
 		}
 	}
-	now := time.Now().UTC()
-	digest := make([]byte, 16)
-	n := 0
-	for it := fetches.RecordIter(); !it.Done(); {
-		r := it.Next()
-		key := string(r.Key)
-		l.state[key]++
-		v := l.state[key]
-		id := commandID(r)
-		env := event.Envelope{Aggregate: l.b.typ.Name, Stream: event.StreamID(key), Version: event.Version(v), Type: "bench.v1.Deposited", ContentType: record.Protobuf,
-			Time: now, RecordedTime: now, CausationID: id, CommandOffset: r.Offset, LastOfCommand: true, Partition: r.Partition}
-		env.Data = append([]byte(nil), r.Value...)
-		l.sess.Produce(ctx, l.enc.Event(&env, l.b.topics.Events), promise)
-		o := event.Outcome{Aggregate: env.Aggregate, Stream: env.Stream, CommandID: id, Kind: event.Accepted, Version: env.Version, Events: []event.Ref{{Type: env.Type, Version: env.Version}},
-			Position: env.Position(), RecordedTime: now, Partition: r.Partition, CommandOffset: r.Offset, Digest: digest}
-		rec, err := l.enc.Outcome(&o, l.b.topics.Outcomes)
-		if err != nil {
-			return 0, err
-		}
-		l.sess.Produce(ctx, rec, promise)
-		n++
-	}
-	if err := l.sess.Client().Flush(ctx); err != nil {
+	end := context.WithoutCancel(ctx)
+	n := l.produce(end, fetches, promise)
+	if err := l.sess.Client().Flush(end); err != nil {
 		return 0, err
 	}
-	committed, err := l.sess.End(ctx, kgo.TransactionEndTry(failed.Load() == nil))
+	committed, err := l.sess.End(end, kgo.TransactionEndTry(failed.Load() == nil))
 	l.enc.Reset()
 	if f := failed.Load(); f != nil {
 		return 0, *f
 	}
-	if err != nil {
+	if err != nil || !committed {
 		return 0, err
 	}
-	if !committed {
-		return 0, nil
-	}
 	return n, nil
+}
+
+func (l *bareLoop) produce(ctx context.Context, fetches kgo.Fetches, promise func(*kgo.Record, error)) (n int) {
+	now := time.Now().UTC()
+	for it := fetches.RecordIter(); !it.Done(); {
+		r := it.Next()
+		key := string(r.Key)
+		l.state[key]++
+		v := event.Version(l.state[key])
+		id := commandID(r)
+		env := event.Envelope{Aggregate: l.typ.Name, Stream: event.StreamID(key), Version: v, Type: "bench.v1.Deposited", ContentType: record.Protobuf,
+			Time: now, RecordedTime: now, CausationID: id, CommandOffset: r.Offset, LastOfCommand: true, Partition: r.Partition,
+			Data: append([]byte(nil), r.Value...)}
+		l.sess.Produce(ctx, l.enc.Event(&env, l.to.Events), promise)
+		// A digest is 16 bytes that do not compress; what of is not this loop's to know.
+		digest := binary.NativeEndian.AppendUint64(make([]byte, 0, 16), rand.Uint64())
+		o := event.Outcome{Aggregate: env.Aggregate, Stream: env.Stream, CommandID: id, Kind: event.Accepted, Version: v,
+			Events: []event.Ref{{Type: env.Type, Version: v}}, Position: env.Position(), RecordedTime: now, Partition: r.Partition,
+			CommandOffset: r.Offset, Digest: binary.NativeEndian.AppendUint64(digest, rand.Uint64())}
+		rec := l.enc.Outcome(&o, l.to.Outcomes)
+		l.sess.Produce(ctx, rec, promise)
+		n++
+	}
+	return n
 }
 
 func commandID(r *kgo.Record) string {
@@ -121,129 +130,50 @@ func commandID(r *kgo.Record) string {
 	return ""
 }
 
-// bare runs the loop over all commands.
-func (b *bed) bare(ctx context.Context, batch int) (float64, error) {
-	l, err := b.newBare(batch, strconv.Itoa(batch))
-	if err != nil {
-		return 0, err
+// catchUp runs the loop until it has done total commands, and notes the rate, from the begin of the first
+// transaction to the end of the last. The context may end it early.
+func (l *bareLoop) catchUp(ctx context.Context, total int) error {
+	if err := l.open(); err != nil {
+		return err
 	}
 	defer l.sess.Close()
-	run, stop := context.WithTimeout(ctx, b.Limit)
-	defer stop()
+	var took time.Duration
 	var first time.Time
-	var last time.Time
-	done := 0
-	for done < b.Count {
-		began := time.Now()
-		n, err := l.step(run)
-		if err != nil {
-			if run.Err() != nil && ctx.Err() == nil && done > 0 {
-				break
-			}
-			return 0, fmt.Errorf("bare loop: %w", err)
+	began := l.done
+	for l.done < total {
+		n, err := l.step(ctx)
+		if err != nil && (ctx.Err() == nil || l.done == began) {
+			return fmt.Errorf("bare loop: %w", err)
+		} else if err != nil {
+			break
 		}
-		if n > 0 {
-			if first.IsZero() {
-				first = began
-			}
-			done += n
-			last = time.Now()
-			b.Progress("bare loop, "+strconv.Itoa(batch)+" a transaction", done, b.Count)
+		if n == 0 {
+			continue
 		}
+		if first.IsZero() {
+			first = l.begun
+		}
+		l.done += n
+		took = time.Since(first)
+		l.Progress("bare loop, "+strconv.Itoa(l.batch)+" a transaction", l.done, l.Count)
 	}
-	return rate(done, last.Sub(first)), nil
+	if l.done > began {
+		l.rates = append(l.rates, rate(l.done-began, took))
+	}
+	return nil
 }
 
-// latency measures one command in flight, from publishing it to its outcome being read.
-func (b *bed) latency(ctx context.Context) (*Report, error) {
-	r := &Report{Bench: "commands-latency", Inputs: b.inputs()}
-	delete(r.Inputs, "commands")
-	r.Inputs["inFlight"], r.Inputs["samples"] = 1, b.Latency
-	var err error
-	// Ours and the bare loop take turns, so that the disk's moods meet both.
-	const rounds = 4
-	var ours, bare []time.Duration
-	for range rounds {
-		took, err := b.turn(ctx, b.Latency/rounds, func(run context.Context) error {
-			p, err := b.processor(producer.Hooks{})
-			if err != nil {
-				return err
-			}
-			return p.Run(run)
-		})
-		if err != nil {
-			return nil, err
-		}
-		ours = append(ours, took...)
-		took, err = b.turn(ctx, b.Latency/rounds, func(run context.Context) error {
-			l, err := b.newBare(10_000, "1")
-			if err != nil {
-				return err
-			}
-			defer l.sess.Close()
-			for run.Err() == nil {
-				if _, err := l.step(run); err != nil && run.Err() == nil {
-					return err
-				}
-			}
+// run runs the loop until the context ends.
+func (l *bareLoop) run(ctx context.Context) error {
+	if err := l.open(); err != nil {
+		return err
+	}
+	defer l.sess.Close()
+	for {
+		if _, err := l.step(ctx); ctx.Err() != nil {
 			return nil
-		})
-		if err != nil {
-			return nil, err
+		} else if err != nil {
+			return fmt.Errorf("bare loop: %w", err)
 		}
-		bare = append(bare, took...)
-		b.Progress("one in flight", len(ours), b.Latency)
-	}
-	r.Ours, r.Bare = percentiles(ours), percentiles(bare)
-	return r.finish(), err
-}
-
-// turn runs a command processor and sends it n commands, one after the other; the first is not counted.
-// Commands that an earlier turn's processor decided are decided again by this one's group and ignored.
-func (b *bed) turn(ctx context.Context, n int, run func(context.Context) error) ([]time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.Limit)
-	defer cancel()
-	pub, err := producer.NewPublisher(ctx, producer.PublisherConfig{Kafka: b.Kafka, Prefix: b.prefix, Aggregates: []string{b.typ.Name}})
-	if err != nil {
-		return nil, err
-	}
-	parts, stop := context.WithCancel(ctx)
-	ended := make(chan error, 2)
-	go func() { ended <- pub.Run(parts) }()
-	go func() { ended <- run(parts) }()
-	defer func() { stop(); <-ended; <-ended }()
-	body, err := proto.Marshal(&benchv1.Deposit{Amount: 1, Padding: make([]byte, max(0, b.Payload-4))})
-	if err != nil {
-		return nil, err
-	}
-	var took []time.Duration
-	for i := range n + 1 {
-		c := event.Command{Type: "bench.v1.Deposit", Stream: event.StreamID("acct-" + strconv.Itoa(i%b.Streams)), ExpectedVersion: event.AnyVersion}
-		began := time.Now()
-		if err := b.roundTrip(ctx, pub, c, body, ended); err != nil {
-			return nil, err
-		}
-		if i > 0 {
-			took = append(took, time.Since(began))
-		}
-	}
-	return took, nil
-}
-
-func (b *bed) roundTrip(ctx context.Context, pub *producer.Publisher, c event.Command, body []byte, ended chan error) error {
-	answered := make(chan error, 1)
-	go func() {
-		_, err := pub.Do(ctx, c, b.typ.Name, record.Protobuf, body)
-		answered <- err
-	}()
-	select {
-	case err := <-answered:
-		return err
-	case err := <-ended:
-		ended <- err
-		if err == nil {
-			err = fmt.Errorf("the processor ended")
-		}
-		return err
 	}
 }

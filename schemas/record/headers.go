@@ -55,12 +55,16 @@ type Encoder struct {
 	headers []kgo.RecordHeader
 	bytes   []byte
 	source  map[string][]byte
+	// last is the last time written and its text: in a batch most times are the same one.
+	last     time.Time
+	lastText []byte
 }
 
 // Reset reuses the slabs.
 func (e *Encoder) Reset() {
 	clear(e.headers)
 	e.headers, e.bytes = e.headers[:0], e.bytes[:0]
+	e.lastText = nil
 }
 
 // Slabs double from the first record's size up to these: a single record stays cheap, a batch needs few.
@@ -114,9 +118,14 @@ func (e *Encoder) number(key string, n int64) {
 }
 
 func (e *Encoder) time(key string, t time.Time) {
+	if e.lastText != nil && t.Equal(e.last) {
+		e.add(key, e.lastText)
+		return
+	}
 	from := len(e.bytes)
 	e.bytes = t.UTC().AppendFormat(e.bytes, time.RFC3339Nano)
 	e.made(key, from)
+	e.last, e.lastText = t, e.bytes[from:len(e.bytes):len(e.bytes)]
 }
 
 // numbers and times never need more.

@@ -3,8 +3,10 @@ package record
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/cqrsflow/cqrsflow/event"
@@ -12,7 +14,7 @@ import (
 )
 
 // Outcome makes the record of an outcome for the given topic.
-func (e *Encoder) Outcome(o *event.Outcome, topic string) (*kgo.Record, error) {
+func (e *Encoder) Outcome(o *event.Outcome, topic string) *kgo.Record {
 	e.reserve(10, 4*maxNumber+maxTime)
 	from := len(e.headers)
 	e.add(hSpecVersion, specVersion)
@@ -32,19 +34,54 @@ func (e *Encoder) Outcome(o *event.Outcome, topic string) (*kgo.Record, error) {
 	e.text(hTraceParent, o.TraceParent)
 	headers := e.headers[from:len(e.headers):len(e.headers)]
 
-	m := cqrsflowv1.Outcome{Kind: cqrsflowv1.Outcome_Kind(o.Kind), Code: o.Code, Message: o.Message, Version: int64(o.Version),
-		Position: o.Position.String(), Replayed: o.Replayed, State: o.State, Digest: o.Digest}
+	size := 64 + len(o.Code) + len(o.Message) + len(o.State) + len(o.Digest)
 	for _, f := range o.Fields {
-		m.Errors = append(m.Errors, &cqrsflowv1.FieldError{Field: f.Field, Message: f.Message})
+		size += len(f.Field) + len(f.Message) + 12
 	}
-	for _, r := range o.Events {
-		m.Events = append(m.Events, &cqrsflowv1.EventRef{Type: r.Type, Sequence: int64(r.Version)})
+	for _, ref := range o.Events {
+		size += len(ref.Type) + 16
 	}
-	value, err := proto.MarshalOptions{}.MarshalAppend(make([]byte, 0, 96+len(o.State)), &m)
-	if err != nil {
-		return nil, fmt.Errorf("encode the outcome of command %s: %w", o.CommandID, err)
+	return &kgo.Record{Topic: topic, Partition: o.Partition, Key: streamKey(o.Stream), Value: appendOutcome(make([]byte, 0, size), o), Headers: headers}
+}
+
+// appendOutcome appends the protobuf encoding of cqrsflow.v1.Outcome. There is one for every command, so
+// it is written by hand; a test holds it against the generated code.
+func appendOutcome(b []byte, o *event.Outcome) []byte {
+	str := func(b []byte, field protowire.Number, s string) []byte {
+		if s == "" {
+			return b
+		}
+		return protowire.AppendString(protowire.AppendTag(b, field, protowire.BytesType), strings.ToValidUTF8(s, "\uFFFD"))
 	}
-	return &kgo.Record{Topic: topic, Partition: o.Partition, Key: streamKey(o.Stream), Value: value, Headers: headers}, nil
+	num := func(b []byte, field protowire.Number, n int64) []byte {
+		if n == 0 {
+			return b
+		}
+		return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), uint64(n))
+	}
+	raw := func(b []byte, field protowire.Number, v []byte) []byte {
+		if len(v) == 0 {
+			return b
+		}
+		return protowire.AppendBytes(protowire.AppendTag(b, field, protowire.BytesType), v)
+	}
+	b = num(b, 1, int64(o.Kind))
+	b = str(b, 2, o.Code)
+	b = str(b, 3, o.Message)
+	var part [64]byte
+	for _, f := range o.Fields {
+		b = raw(b, 4, str(str(part[:0], 1, f.Field), 2, f.Message))
+	}
+	b = num(b, 5, int64(o.Version))
+	for _, ref := range o.Events {
+		b = raw(b, 6, num(str(part[:0], 1, ref.Type), 2, int64(ref.Version)))
+	}
+	b = raw(b, 7, o.Position.Append(part[:0]))
+	if o.Replayed {
+		b = num(b, 8, 1)
+	}
+	b = raw(b, 9, o.State)
+	return raw(b, 10, o.Digest)
 }
 
 // ParseOutcome reads a record from an outcomes topic. A record that the processor did not write is

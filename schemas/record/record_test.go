@@ -1,6 +1,7 @@
 package record
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -8,8 +9,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/cqrsflow/cqrsflow/event"
+	cqrsflowv1 "github.com/cqrsflow/cqrsflow/schemas/cqrsflow/v1"
 )
 
 var at = time.Date(1997, 1, 1, 0, 0, 0, 123456000, time.UTC)
@@ -96,9 +99,13 @@ func TestOutcomeRoundTrip(t *testing.T) {
 		Fields: []event.FieldError{{Field: "lines[0].quantity", Message: "must be positive"}}, Version: 4, Events: []event.Ref{{Type: "order.v1.OrderPaid", Version: 4}},
 		Position: event.Position{Aggregate: "order", Partition: 3, Offset: 98}, Replayed: true, State: []byte{1}, Digest: []byte{2}, CorrelationID: "b", TraceParent: "c",
 		RecordedTime: at, Partition: 3, CommandOffset: 99}
-	r, err := enc.Outcome(&want, "topic")
-	if err != nil {
+	r := enc.Outcome(&want, "topic")
+	var m cqrsflowv1.Outcome
+	if err := proto.Unmarshal(r.Value, &m); err != nil {
 		t.Fatal(err)
+	}
+	if b, err := (proto.MarshalOptions{Deterministic: true}).Marshal(&m); err != nil || !bytes.Equal(b, r.Value) || len(m.ProtoReflect().GetUnknown()) > 0 {
+		t.Errorf("by hand %x, generated %x, %v", r.Value, b, err)
 	}
 	got, err := ParseOutcome(transactional(t, r), "order", nil)
 	if err != nil {
