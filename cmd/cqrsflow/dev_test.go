@@ -143,17 +143,25 @@ func (r *running) file() *devfile.File {
 	return f
 }
 
-// get asks the HTTP API.
+// get asks the HTTP API for what must be there, ask for what may not be there yet.
 func (r *running) get(path string, out any) {
+	r.t.Helper()
+	if status := r.ask(path, out); status != http.StatusOK {
+		r.t.Fatalf("%s: %d", path, status)
+	}
+}
+
+func (r *running) ask(path string, out any) (status int) {
 	r.t.Helper()
 	resp, err := http.Get(r.file().Server + path)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if err := json.NewDecoder(resp.Body).Decode(out); err != nil || resp.StatusCode != http.StatusOK {
-		r.t.Fatalf("%s: %s, %v", path, resp.Status, err)
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		r.t.Fatalf("%s: %v", path, err)
 	}
+	return resp.StatusCode
 }
 
 // client runs a client command that finds the dev.
@@ -292,9 +300,9 @@ func awaitReadModels(t *testing.T, d *running) {
 		var events struct {
 			Items []any `json:"items"`
 		}
-		d.get("/v1/orders/o-1", &order)
-		d.get("/v1/orders/search?q=gift", &found)
-		d.get("/v1/orders/o-1/events", &events)
+		d.ask("/v1/orders/o-1", &order)
+		d.ask("/v1/orders/search?q=gift", &found)
+		d.ask("/v1/orders/o-1/events", &events)
 		if order.Version == 2 && found.Total == 1 && len(events.Items) == 2 {
 			return
 		}
