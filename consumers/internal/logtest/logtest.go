@@ -115,11 +115,7 @@ func (l *Log) transaction(t testing.TB, end kgo.TransactionEndTry, aggregate str
 		}
 		out = append(out, events...)
 		if outcome != nil {
-			rec, err := enc.Outcome(outcome, topology.TopicsOf("", aggregate).Outcomes)
-			if err != nil {
-				t.Fatal(err)
-			}
-			recs = append(recs, rec)
+			recs = append(recs, enc.Outcome(outcome, topology.TopicsOf("", aggregate).Outcomes))
 		}
 	}
 	results := l.writer.ProduceSync(ctx, recs...)
