@@ -177,6 +177,28 @@ func TestLostAnswer(t *testing.T) {
 	requireAt(t, s, 2)
 }
 
+// The checkpoint's write comes so late that it overtakes the one that was to repeat it.
+func TestLateRequest(t *testing.T) {
+	f := newFake(t)
+	s := f.sink()
+	session := open(t, s)
+	var late atomic.Pointer[func()]
+	f.intercept = func(_ http.ResponseWriter, r *http.Request, carryOut func()) bool {
+		if r.Method != http.MethodPut || !strings.Contains(r.URL.Path, "-progress/_doc/") {
+			return false
+		}
+		if late.CompareAndSwap(nil, &carryOut) {
+			panic(http.ErrAbortHandler)
+		}
+		(*late.Load())()
+		return false
+	}
+	require.ErrorIs(t, session.Apply(t.Context(), placed("a")), event.ErrUnavailable)
+	require.NoError(t, session.Apply(t.Context(), placed("a")))
+	at, _ := session.Checkpoint()
+	require.EqualValues(t, 1, at.Next)
+}
+
 // A worker that lost the partition while it wrote documents does not move the checkpoint.
 func TestFencedBetweenDocumentsAndCheckpoint(t *testing.T) {
 	f := newFake(t)
