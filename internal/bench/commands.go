@@ -2,16 +2,14 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cqrsflow/cqrsflow/decider"
@@ -27,6 +25,7 @@ import (
 
 // Commands says what the benchmark "commands" does. Zero values mean the defaults beside them.
 type Commands struct {
+	Run
 	// Kafka reaches the brokers. Required.
 	Kafka []kgo.Opt
 	// Count of commands (1,000,000) to Streams (100,000) on Partitions (8), with Payload bytes each (100).
@@ -40,37 +39,31 @@ type Commands struct {
 	Compression string
 	// Replication of the topics; 1.
 	Replication int16
-	// Limit ends the measured part; 3 minutes.
+	// Rounds are how many parts the commands are cut into, each decided by both sides; 3.
+	Rounds int
+	// Limit bounds the whole of it; 3 minutes. Where it is too short, fewer commands are measured.
 	Limit time.Duration
-	// Latency measures one command in flight instead, that many times; 0 measures throughput.
+	// Latency measures one command in flight instead, that many times; 0 does not.
 	Latency int
-	// Progress is told what is being done; nothing.
-	Progress func(what string, done, total int)
+	// Rate measures latency with that many commands a second instead, whether or not they have been
+	// answered (an open loop); 0 does not. Count is then how many; as many as there are in 20 s.
+	Rate int
 }
 
 func (c Commands) withDefaults() Commands {
-	def := func(v *int, d int) {
-		if *v == 0 {
-			*v = d
-		}
+	c.Run = c.Run.withDefaults()
+	if c.Rate > 0 {
+		def(&c.Count, 20*c.Rate)
 	}
 	def(&c.Count, 1_000_000)
 	def(&c.Streams, 100_000)
 	def(&c.Partitions, 8)
 	def(&c.Payload, 100)
 	def(&c.Workers, 2)
-	if c.Replication == 0 {
-		c.Replication = 1
-	}
-	if c.Limit == 0 {
-		c.Limit = 3 * time.Minute
-	}
-	if c.Compression == "" {
-		c.Compression = "lz4"
-	}
-	if c.Progress == nil {
-		c.Progress = func(string, int, int) {}
-	}
+	def(&c.Replication, 1)
+	def(&c.Rounds, 3)
+	def(&c.Limit, 3*time.Minute)
+	def(&c.Compression, "lz4")
 	return c
 }
 
@@ -80,138 +73,151 @@ func (c Commands) inputs() map[string]any {
 		keys = "zipf"
 	}
 	return map[string]any{"commands": c.Count, "streams": c.Streams, "partitions": c.Partitions, "payload": c.Payload, "keys": keys,
-		"workers": c.Workers, "compression": c.Compression}
+		"workers": c.Workers, "compression": c.Compression, "rounds": c.Rounds}
 }
 
-// bed is a set of topics of the benchmark's own, removed afterwards.
-type bed struct {
-	Commands
-	prefix string
-	topics topology.Topics
-	cl     *kgo.Client
-	adm    *kadm.Client
-	typ    *decider.Type
-	dir    string
-}
-
-func (c Commands) lay(ctx context.Context) (*bed, error) {
-	b := &bed{Commands: c, prefix: "cqrsflow-bench-" + strconv.FormatUint(rand.Uint64(), 36), typ: aggregates.Account()}
-	b.topics = topology.TopicsOf(b.prefix, b.typ.Name)
-	cl, err := kgo.NewClient(append(c.Kafka[:len(c.Kafka):len(c.Kafka)], kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerLinger(5*time.Millisecond), kgo.MaxBufferedRecords(200_000), kgo.ProducerBatchCompression(kgo.Lz4Compression()))...)
+// RunCommands measures commands a second, exactly once; or the latency of one command in flight, or of
+// commands at a rate.
+func RunCommands(ctx context.Context, c Commands) (*Report, error) {
+	c = c.withDefaults()
+	b, err := c.lay(ctx, c.Kafka, aggregates.Account(), c.Partitions, c.Replication)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", event.ErrConfig, err)
-	}
-	b.cl, b.adm = cl, kadm.NewClient(cl)
-	resp, err := b.adm.CreateTopics(ctx, int32(c.Partitions), c.Replication, nil, b.topics.All()...)
-	if err == nil {
-		err = resp.Error()
-	}
-	if err != nil {
-		cl.Close()
-		return nil, fmt.Errorf("%w: topics for the benchmark: %w", event.ErrUnavailable, err)
-	}
-	b.dir, err = os.MkdirTemp("", "cqrsflow-bench")
-	if err != nil {
-		b.close()
 		return nil, err
 	}
-	return b, nil
+	defer b.close()
+	t := c.on(b)
+	switch {
+	case c.Latency > 0:
+		return t.oneInFlight(ctx)
+	case c.Rate > 0:
+		return t.atRate(ctx)
+	}
+	return t.throughput(ctx)
 }
 
-func (b *bed) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if _, err := b.adm.DeleteTopics(ctx, b.topics.All()...); err != nil {
-		slog.Warn("removing the benchmark's topics", "err", err)
-	}
-	_, _ = b.adm.DeleteGroups(ctx, b.prefix+".processor", b.prefix+".bare-2000", b.prefix+".bare-10000", b.prefix+".bare-1")
-	b.cl.Close()
-	if b.dir != "" {
-		_ = os.RemoveAll(b.dir)
-	}
-}
-
-// load publishes the commands.
-func (b *bed) load(ctx context.Context) error {
+func (c Commands) on(b *bed) *traffic {
 	r := rand.New(rand.NewPCG(1, 2))
-	pick := func() uint64 { return r.Uint64N(uint64(b.Streams)) }
-	if b.Zipf {
-		pick = rand.NewZipf(r, 1.1, 1, uint64(b.Streams-1)).Uint64
+	t := &traffic{bed: b, Commands: c, dir: b.dir, rand: r, stream: func() uint64 { return r.Uint64N(uint64(c.Streams)) }}
+	if c.Zipf {
+		t.stream = rand.NewZipf(r, 1.1, 1, uint64(c.Streams-1)).Uint64
 	}
-	var failed atomic.Pointer[error]
-	padding := make([]byte, max(0, b.Payload-4))
-	for i := range b.Count {
-		for j := 0; j+8 <= len(padding); j += 8 { // what compresses away is no payload
-			*(*[8]byte)(padding[j:]) = [8]byte(strconv.AppendUint(make([]byte, 0, 20), 10_000_000+r.Uint64N(90_000_000), 10))
+	return t
+}
+
+// traffic is commands for the account aggregate, and who decides them.
+type traffic struct {
+	*bed
+	Commands
+	// dir has the processor's local stores.
+	dir string
+	// rounds of snapshots begin after so many events; 0 is the processor's default.
+	roundEvents int
+
+	rand      *rand.Rand
+	stream    func() uint64
+	published int // commands so far
+	decided   int // by the processor
+}
+
+// throughput has both sides take turns: each part of the commands is published, then decided by the
+// processor and by the bare loop with small and with large transactions.
+func (t *traffic) throughput(ctx context.Context) (*Report, error) {
+	r := &Report{Bench: "commands", Inputs: t.inputs()}
+	small, large := t.newBare(2_000), t.newBare(10_000)
+	var ours []float64
+	const steps = 4
+	left := budget{time.Now().Add(t.Limit), t.Rounds * steps}
+	for round := range t.Rounds {
+		if err := t.within(ctx, &left, func(ctx context.Context) error { return t.publish(ctx, t.Count*(round+1)/t.Rounds) }); err != nil {
+			return nil, err
 		}
-		body, err := proto.Marshal(&benchv1.Deposit{Amount: int64(i%100 + 1), Padding: padding})
+		turns := []func(context.Context) error{
+			func(ctx context.Context) error {
+				rate, err := t.decide(ctx)
+				ours = append(ours, rate)
+				return err
+			},
+			func(ctx context.Context) error { return small.catchUp(ctx, t.published) },
+			func(ctx context.Context) error { return large.catchUp(ctx, t.published) },
+		}
+		for i := range turns {
+			if err := t.within(ctx, &left, turns[(i+round)%len(turns)]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	r.Inputs["commands"] = t.decided
+	r.Ours.Rate, r.Bare.Rate = median(ours), max(median(small.rates), median(large.rates))
+	return r.finish(), nil
+}
+
+// within gives a step its share of the time; that it was too short is no error.
+func (t *traffic) within(ctx context.Context, left *budget, step func(context.Context) error) error {
+	run, stop := left.next(ctx)
+	defer stop()
+	err := step(run)
+	if ctx.Err() == nil && run.Err() != nil && errors.Is(err, context.DeadlineExceeded) {
+		t.Logger.Warn("a part of the benchmark was cut short by its time limit", "limit", t.Limit.String())
+		return nil
+	}
+	return err
+}
+
+// publish puts commands on the topic until there are total.
+func (t *traffic) publish(ctx context.Context, total int) error {
+	var failed atomic.Pointer[error]
+	sent := context.WithoutCancel(ctx)
+	for t.published < total && ctx.Err() == nil && failed.Load() == nil {
+		c, body, err := t.next()
 		if err != nil {
 			return err
 		}
 		var enc record.Encoder
-		stream := event.StreamID("acct-" + strconv.FormatUint(pick(), 10))
-		c := event.Command{ID: "c-" + strconv.Itoa(i), Type: "bench.v1.Deposit", Stream: stream, ExpectedVersion: event.AnyVersion}
-		rec := enc.Command(&c, b.topics.Commands, topology.PartitionOfStream(stream, int32(b.Partitions)), record.Protobuf, body)
-		b.cl.Produce(ctx, rec, func(_ *kgo.Record, err error) {
+		rec := enc.Command(&c, t.topics.Commands, topology.PartitionOfStream(c.Stream, int32(t.Partitions)), record.Protobuf, body)
+		t.cl.Produce(sent, rec, func(_ *kgo.Record, err error) {
 			if err != nil {
 				failed.CompareAndSwap(nil, &err)
 			}
 		})
-		if i%1000 == 0 {
-			b.Progress("publishing", i, b.Count)
+		if t.published%1000 == 0 {
+			t.Progress("publishing", t.published, t.Count)
 		}
 	}
-	if err := b.cl.Flush(ctx); err != nil {
+	if err := t.cl.Flush(sent); err != nil {
 		return err
 	}
 	if f := failed.Load(); f != nil {
 		return fmt.Errorf("publish the benchmark's commands: %w", *f)
 	}
-	return nil
+	return ctx.Err()
 }
 
-// RunCommands measures commands a second, exactly once, or the latency of one command in flight.
-func RunCommands(ctx context.Context, c Commands) (*Report, error) {
-	c = c.withDefaults()
-	b, err := c.lay(ctx)
-	if err != nil {
-		return nil, err
+// next makes a command.
+func (t *traffic) next() (c event.Command, body []byte, err error) {
+	padding := make([]byte, max(0, t.Payload-4))
+	for i := range padding { // what compresses away is no payload
+		padding[i] = '0' + byte(t.rand.Uint32N(10))
 	}
-	defer b.close()
-	if c.Latency > 0 {
-		return b.latency(ctx)
-	}
-	if err := b.load(ctx); err != nil {
-		return nil, err
-	}
-	r := &Report{Bench: "commands", Inputs: c.inputs()}
-	if r.Ours.Rate, err = b.ours(ctx); err != nil {
-		return nil, err
-	}
-	for _, batch := range []int{2_000, 10_000} {
-		bare, err := b.bare(ctx, batch)
-		if err != nil {
-			return nil, err
-		}
-		r.Bare.Rate = max(r.Bare.Rate, bare)
-	}
-	return r.finish(), nil
+	body, err = proto.Marshal(&benchv1.Deposit{Amount: int64(t.published%100 + 1), Padding: padding})
+	t.published++
+	return event.Command{ID: "c-" + strconv.Itoa(t.published), Type: "bench.v1.Deposit", Stream: event.StreamID("acct-" + strconv.FormatUint(t.stream(), 10)),
+		ExpectedVersion: event.AnyVersion}, body, err
 }
 
-func (b *bed) processor(hooks producer.Hooks) (*producer.Processor, error) {
-	return producer.NewProcessor(producer.Config{Kafka: b.Kafka, Prefix: b.prefix, Types: []*decider.Type{b.typ}, Dir: b.dir, Instance: "bench",
-		Workers: b.Workers, Compression: b.Compression, Hooks: hooks, Logger: slog.Default()})
+func (t *traffic) processor(hooks producer.Hooks) (*producer.Processor, error) {
+	return producer.NewProcessor(producer.Config{Kafka: t.kafka, Prefix: t.prefix, Types: []*decider.Type{t.typ}, Dir: t.dir, Instance: "bench",
+		Workers: t.Workers, Compression: t.Compression, RoundEvents: t.roundEvents, Hooks: hooks, Logger: t.Logger})
 }
 
-// ours runs the processor over all commands: from the first transaction's begin to the last commit.
-func (b *bed) ours(ctx context.Context) (float64, error) {
+// decide runs the processor over what has been published: the rate is from the begin of the first
+// transaction to the end of the last. The context may end it early.
+func (t *traffic) decide(ctx context.Context) (float64, error) {
 	var mu sync.Mutex
 	var first, last time.Time
-	done := 0
+	done, todo := 0, t.published-t.decided
 	finished := make(chan struct{})
-	p, err := b.processor(producer.Hooks{Transaction: func(commands int, took time.Duration, committed bool) {
-		if !committed {
+	p, err := t.processor(producer.Hooks{Transaction: func(commands int, took time.Duration, committed bool) {
+		if !committed || commands == 0 {
 			return
 		}
 		mu.Lock()
@@ -220,16 +226,15 @@ func (b *bed) ours(ctx context.Context) (float64, error) {
 		if began := last.Add(-took); first.IsZero() || began.Before(first) {
 			first = began
 		}
-		done += commands
-		b.Progress("deciding", done, b.Count)
-		if done == b.Count {
+		if done += commands; done == todo {
 			close(finished)
 		}
+		t.Progress("deciding", t.decided+done, t.Count)
 	}})
 	if err != nil {
 		return 0, err
 	}
-	run, stop := context.WithTimeout(ctx, b.Limit)
+	run, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(run) }()
@@ -241,11 +246,12 @@ func (b *bed) ours(ctx context.Context) (float64, error) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if err == nil && done == 0 {
-		err = fmt.Errorf("no command was decided within %v", b.Limit)
-	}
-	if err != nil {
+	t.decided += done
+	switch {
+	case err != nil:
 		return 0, err
+	case done == 0:
+		return 0, fmt.Errorf("the processor decided no command in time: %w", context.Cause(ctx))
 	}
-	return rate(done, last.Sub(first)), ctx.Err()
+	return rate(done, last.Sub(first)), nil
 }
