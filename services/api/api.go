@@ -17,6 +17,14 @@ type API struct {
 
 // New makes an API. Its error wraps event.ErrConfig.
 func New(cfg Config) (*API, error) {
+	a, err := undocumented(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return a, a.document()
+}
+
+func undocumented(cfg Config) (*API, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
@@ -32,7 +40,7 @@ func New(cfg Config) (*API, error) {
 	for _, t := range cfg.Aggregates {
 		a.collections[t.Plural] = true
 	}
-	return a, a.document()
+	return a, nil
 }
 
 // route registers the operations of what is configured. Where two take the same path, the first wins.
@@ -42,7 +50,6 @@ func (a *API) route() {
 		add(route{method: http.MethodGet, path: path, handle: handle, describe: describe, query: query})
 	}
 	if a.cfg.Commands != nil {
-		add(route{method: http.MethodPost, path: "/v1/commands", handle: a.postBatch, describe: describeBatch})
 		add(route{method: http.MethodPost, path: "/v1/{aggregates}/{id}/{command}", handle: a.post, describe: describeCommands})
 	}
 	if a.cfg.Search != nil {
@@ -63,6 +70,9 @@ func (a *API) route() {
 		get("/v1/{aggregates}/{id}/events", a.listEvents, describeEvents, eventParams...)
 		get("/v1/{aggregates}/{id}/state", a.getState, describeState, stateParams...)
 		get("/v1/{aggregates}/{id}/commands/{commandId}", a.getCommand, describeOutcome)
+	}
+	if a.cfg.Commands != nil {
+		add(route{method: http.MethodPost, path: "/v1/commands", handle: a.postBatch, describe: describeBatch})
 	}
 	get("/openapi.json", a.serveOpenAPI, nil)
 	get("/docs", a.serveDocs, nil)

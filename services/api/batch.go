@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -112,7 +113,7 @@ func (a *API) batchAnswer(ctx context.Context, c *call, s submission, r result, 
 	if p.Code == codeInternal {
 		a.cfg.Logger.Error("line of a batch failed", "path", s.path, "traceId", c.trace.traceID, "error", err)
 	}
-	p.TraceID, p.Instance = c.trace.traceID, s.path
+	p.TraceID, p.Instance = c.trace.traceID, cmp.Or(s.path, c.r.URL.EscapedPath())
 	line, err := encode(&p)
 	if err != nil { // a state that is no JSON: cannot be
 		return []byte(`{"status":500,"code":"internal"}` + "\n")

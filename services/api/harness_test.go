@@ -275,11 +275,21 @@ func newFixture(t testing.TB, changes ...func(*Config)) *fixture {
 	for _, change := range changes {
 		change(&cfg)
 	}
-	a, err := New(cfg)
+	a, err := undocumented(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.api = a
+	return f
+}
+
+// documented is a fixture that serves its documentation, too: making that takes longer than all else.
+func documented(t testing.TB) *fixture {
+	t.Helper()
+	f := newFixture(t)
+	if err := f.api.document(); err != nil {
+		t.Fatal(err)
+	}
 	return f
 }
 

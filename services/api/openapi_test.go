@@ -13,7 +13,7 @@ import (
 // TestOpenAPI holds what a reader of the document relies on: references that resolve, path variables
 // that are declared, IDs that are unique, and an operation for every route.
 func TestOpenAPI(t *testing.T) {
-	f := newFixture(t)
+	f := documented(t)
 	r := f.do(http.MethodGet, "/openapi.json", "").want(200)
 	if r.header.Get("Content-Type") != "application/json" || r.header.Get("ETag") == "" {
 		t.Errorf("headers are %v", r.header)
@@ -106,7 +106,7 @@ func refs(v any) (out []string) {
 
 // TestCommandSchemas compares what is said of a command with its .proto file, rules and comments included.
 func TestCommandSchemas(t *testing.T) {
-	f := newFixture(t)
+	f := documented(t)
 	doc := f.do(http.MethodGet, "/openapi.json", "").json()
 	schemas := doc["components"].(map[string]any)["schemas"].(map[string]any)
 	text, err := json.MarshalIndent(map[string]any{"order.v1.PlaceOrder": schemas["order.v1.PlaceOrder"], "order.v1.Line": schemas["order.v1.Line"],
@@ -118,7 +118,7 @@ func TestCommandSchemas(t *testing.T) {
 }
 
 func TestDocs(t *testing.T) {
-	f := newFixture(t)
+	f := documented(t)
 	r := f.do(http.MethodGet, "/docs", "").want(200)
 	if got := r.header.Get("Content-Type"); got != "text/html; charset=utf-8" {
 		t.Errorf("the content type is %q", got)

@@ -130,6 +130,8 @@ func (s *Server) Run(ctx context.Context) error {
 			err = srv.Close()
 		}
 	}
-	_ = <-served // http.ErrServerClosed, now that it is shut down
+	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, ended)
+	}
 	return err
 }
