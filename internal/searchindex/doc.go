@@ -10,9 +10,10 @@ package searchindex
 import "fmt"
 
 const (
-	// Name is the projection's name, Version its version. Raise Version whenever Fold, Document or the
-	// analysis changes what is stored: the new version reads from the start into an index of its own.
-	Name    = "orders_search"
+	// Name is the projection's name.
+	Name = "orders_search"
+	// Version is the projection's version. Raise it whenever Fold, Document or the analysis changes what
+	// is stored: the new version reads from the start into an index of its own.
 	Version = 1
 	// Aggregate is the only aggregate type that the projection reads.
 	Aggregate = "order"

@@ -9,8 +9,9 @@
 // or in the name of a line or a note; different words may be found in different places. A word that
 // holds punctuation ("AB-12") is found in texts where its parts stand next to each other. Words in
 // double quotes are a phrase: they must stand next to each other in one name or one note. The last word,
-// unless quoted, and every word that ends in * also match whatever begins with them. Case, width and
-// Latin diacritics make no difference.
+// unless quoted, and every word that ends in * also match whatever begins with them; of such a word with
+// punctuation, the parts need only all be in the names, or all in the notes. Case, width and Latin
+// diacritics make no difference. There are no operators.
 //
 // # What comes first
 //

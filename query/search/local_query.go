@@ -117,7 +117,7 @@ func phraseSearcher(ctx context.Context, r index.IndexReader, terms []string, fi
 	return searcher.NewPhraseSearcher(ctx, r, terms, 0, false, field, 1, search.SearcherOptions{})
 }
 
-// prefixSearcher finds texts with all terms, of which the last may be the beginning of a word.
+// prefixSearcher finds documents whose field has all terms, of which the last may be the beginning of a word.
 func prefixSearcher(ctx context.Context, r index.IndexReader, terms []string, field, begins string) (search.Searcher, error) {
 	var all searchers
 	last := len(terms) - 1

@@ -15,7 +15,7 @@ type word struct {
 	// Terms are its parts, to be found next to each other in a text. None means that only Key counts.
 	Terms []string
 	// Prefix lets Key, and the last of Terms, be the beginning of what is found. The other Terms then
-	// need only be in the same text.
+	// need only be in the same field.
 	Prefix bool
 }
 
