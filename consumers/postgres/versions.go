@@ -78,9 +78,13 @@ func (s *Store) Reset(ctx context.Context, m ReadModel) error {
 }
 
 // forget removes what the sink keeps of a version of a projection, after what f does, in one
-// transaction. The checkpoints go first: a batch that is being applied is waited for.
+// transaction. The lock waits for batches that are being applied, a partition's first one included,
+// whose checkpoint cannot be seen yet, and keeps others from beginning.
 func (s *Store) forget(ctx context.Context, projection string, version int, f func(pgx.Tx) error) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "LOCK TABLE cqrsflow.checkpoints IN SHARE ROW EXCLUSIVE MODE"); err != nil {
+			return err
+		}
 		for _, table := range []string{"checkpoints", "parked", "dropped"} {
 			if _, err := tx.Exec(ctx, "DELETE FROM cqrsflow."+table+" WHERE projection = $1 AND version = $2", projection, version); err != nil {
 				return err

@@ -25,6 +25,8 @@ type memory struct {
 	// before, if set, is called with every batch before it is applied, outside of the lock.
 	before func(ctx context.Context, b *runner.Batch) error
 	opens  func(p runner.Partition) error
+	// after, if set, may fail what has been applied.
+	after func() error
 }
 
 type stored struct {
@@ -127,6 +129,9 @@ func (s *memorySession) Apply(ctx context.Context, b *runner.Batch) error {
 		st.pointers[p.Offset] = p
 	}
 	st.checkpoint, st.found = b.To, true
+	if s.m.after != nil {
+		return s.m.after()
+	}
 	return nil
 }
 

@@ -92,8 +92,8 @@ func (r *Runner) Run(ctx context.Context) error {
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // the sinks say where to read; anything else is an error
 		kgo.KeepControlRecords(),                    // so that a checkpoint passes a transaction's marker and lag becomes 0
 		kgo.FetchMaxWait(250*time.Millisecond),      // a partition that is resumed waits for the fetch in flight
-		kgo.FetchMaxBytes(16<<20),
-		kgo.FetchMaxPartitionBytes(4<<20),
+		kgo.FetchMaxBytes(8<<20),
+		kgo.FetchMaxPartitionBytes(1<<20),
 		kgo.SessionTimeout(r.cfg.SessionTimeout),
 		kgo.RebalanceTimeout(r.cfg.RebalanceTimeout),
 		kgo.DisableAutoCommit(),

@@ -338,6 +338,28 @@ func TestFencedWorkerGoesOnFromTheOthersCheckpoint(t *testing.T) {
 	each(t, sink, 0, 3)
 }
 
+func TestABatchOfUnknownOutcomeIsNotAppliedTwice(t *testing.T) {
+	log := logtest.New(t, 1, "order")
+	sink := newMemory()
+	n := 0
+	sink.after = func() error {
+		if n++; n%2 == 1 {
+			return fmt.Errorf("%w: the connection was lost after the commit", event.ErrUnavailable)
+		}
+		return nil
+	}
+	log.Append(t, "order", orders(0, 20)...)
+	cfg := config(t, log, sink)
+	cfg.BatchRecords = 7
+	r, _ := start(t, cfg)
+	logtest.Until(t, "everything is applied", func() bool { return sink.count() >= 40 })
+	each(t, sink, 0, 20)
+	log.Append(t, "order", orders(20, 21)...)
+	logtest.Until(t, "it goes on", func() bool { return sink.count() >= 42 })
+	each(t, sink, 20, 21)
+	ready(t, r)
+}
+
 func TestLostLogStopsOnlyItsPartition(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -414,6 +436,26 @@ func TestWantedTypesOnlyAndCommandOffsetAtTheLastEvent(t *testing.T) {
 	})
 	if events.Load() != 3 {
 		t.Errorf("%d events reached the sink, want 3", events.Load())
+	}
+}
+
+func TestCommandOffsetWaitsForTheCommandsLastEvent(t *testing.T) {
+	log := logtest.New(t, 1, "order")
+	sink := newMemory()
+	seen := map[event.Version]int64{}
+	sink.before = func(_ context.Context, b *runner.Batch) error {
+		for _, e := range b.Events {
+			seen[e.Version] = b.To.CommandOffset
+		}
+		return nil
+	}
+	cfg := config(t, log, sink)
+	cfg.BatchRecords = 1
+	log.Append(t, "order", logtest.One("o-1", &orderv1.OrderPlaced{}, &orderv1.OrderPaid{}, &orderv1.OrderShipped{}), shipped("o-1"))
+	r, _ := start(t, cfg)
+	ready(t, r)
+	if diff := cmp.Diff(map[event.Version]int64{1: -1, 2: -1, 3: 0, 4: 1}, seen); diff != "" {
+		t.Error(diff)
 	}
 }
 
