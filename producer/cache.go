@@ -12,6 +12,9 @@ type loaded struct {
 	id   event.StreamID
 	head head
 	decider.Snapshot
+	// stored is the version that the store has; inlined says that it has it in the head alone.
+	stored  event.Version
+	inlined bool
 	// bytes estimates what it holds in memory: the encoded size of the state and the events folded onto it.
 	bytes int
 }

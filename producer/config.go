@@ -41,6 +41,9 @@ type Config struct {
 	StoreCacheBytes int64
 	// SnapshotEvery is after how many events a stream gets a local snapshot; at least 1, 100.
 	SnapshotEvery int
+	// InlineBytes is the largest encoded state that is kept with its stream's head and written with every
+	// change, instead of its events and a snapshot now and then; 1 KiB. Negative: none is.
+	InlineBytes int
 	// EventBytes bounds the body of an event; 1 KiB to 100 MiB, 900 KiB. The broker's message.max.bytes must allow for it.
 	EventBytes int
 	// WindowCount and WindowAge bound the memory of accepted command IDs, a partition; 1,000,000 and 24 h.
@@ -100,6 +103,7 @@ func (c Config) withDefaults() (Config, error) {
 	orDefault(&c.CacheBytes, 64<<20)
 	orDefault(&c.StoreCacheBytes, 64<<20)
 	orDefault(&c.SnapshotEvery, 100)
+	orDefault(&c.InlineBytes, 1<<10)
 	orDefault(&c.EventBytes, 900<<10)
 	orDefault(&c.WindowCount, 1_000_000)
 	orDefault(&c.WindowAge, 24*time.Hour)
@@ -165,6 +169,6 @@ var codecs = map[string]kgo.CompressionCodec{
 }
 
 func (c *Config) limits() limits {
-	return limits{snapshotEvery: event.Version(c.SnapshotEvery), eventBytes: c.EventBytes, windowCount: int64(c.WindowCount), windowAge: c.WindowAge,
+	return limits{snapshotEvery: event.Version(c.SnapshotEvery), inline: c.InlineBytes, eventBytes: c.EventBytes, windowCount: int64(c.WindowCount), windowAge: c.WindowAge,
 		roundEvents: int64(c.RoundEvents), roundAge: c.RoundAge, roundStep: c.RoundStep}
 }

@@ -54,8 +54,8 @@ func (f *filter) probe(words []uint64, key knownKey, visit func(*uint64, uint64)
 // fill makes the filter from the store's window.
 func (s *store) fill(f *filter) error {
 	return s.scan([]byte{kKnown}, []byte{kKnown + 1}, func(key []byte) bool {
-		if len(key) == 1+len(knownKey{}) {
-			f.add(knownKey(key[1:]))
+		if len(key) == 1+8+len(knownKey{}) {
+			f.add(knownKey(key[9:]))
 		}
 		return true
 	})

@@ -17,6 +17,7 @@ import (
 // limits are the bounds that a partition decides within.
 type limits struct {
 	snapshotEvery event.Version
+	inline        int
 	eventBytes    int
 	windowCount   int64
 	windowAge     time.Duration
@@ -105,9 +106,18 @@ func (p *partition) load(id event.StreamID) (*loaded, error) {
 		return nil, fmt.Errorf("load %s/%s: %w", p.typ.Name, id, err)
 	}
 	if !ok {
+		l.inlined = true
 		return l, nil
 	}
-	l.head = h
+	l.head, l.stored = h, h.Version
+	l.RecordedTime = time.Unix(0, h.RecordedTime).UTC()
+	if h.Inline != nil {
+		l.bytes, l.Version, l.inlined, l.head.Inline = len(h.Inline), h.Version, true, nil
+		if l.State, err = p.typ.Codec.DecodeState(h.Inline); err != nil {
+			return nil, fmt.Errorf("load %s/%s: %w", p.typ.Name, id, err)
+		}
+		return l, nil
+	}
 	if h.Snapshot > 0 {
 		found, err := p.store.get(p.store.key(kSnapshot, id), func(b []byte) error {
 			l.bytes = len(b)
@@ -145,7 +155,7 @@ func (p *partition) lookup(key knownKey) (*known, error) {
 	if !p.filter.mayHave(key) {
 		return nil, nil
 	}
-	k, ok, err := p.store.known(key)
+	k, ok, err := p.store.known(p.cp.Epoch, key)
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -159,22 +169,28 @@ func (p *partition) commit() (err error) {
 	b := p.store.db.NewBatch()
 	defer func() { err = errors.Join(err, b.Close()) }()
 	cp := p.cp
+	var scratch []byte
+	for id, l := range p.over.streams {
+		if err := p.inline(b, id, l); err != nil {
+			return err
+		}
+	}
 	for i := range p.over.events {
 		e := &p.over.events[i]
-		if err := putEvent(b, &e.env); err != nil {
-			return err
+		if p.over.streams[e.env.Stream].head.Inline == nil {
+			if err := putEvent(b, &e.env); err != nil {
+				return err
+			}
 		}
 		cp.NextEvent = max(cp.NextEvent, e.record.Offset+1)
 		p.over.streams[e.env.Stream].head.Offset = e.record.Offset
 	}
-	var scratch []byte
 	for key, k := range p.over.known {
-		if scratch, err = putKnown(b, key, k, scratch); err != nil {
+		if scratch, err = putKnown(b, &cp, &p.limits, key, k, scratch); err != nil {
 			return err
 		}
 		p.filter.add(key)
 	}
-	cp.Known += int64(len(p.over.known))
 	for id, l := range p.over.streams {
 		if !l.head.Dirty {
 			l.head.Dirty = true
@@ -182,15 +198,17 @@ func (p *partition) commit() (err error) {
 				return err
 			}
 		}
-		if l.head.Version-l.head.Snapshot >= p.limits.snapshotEvery {
+		if l.head.Inline == nil && (l.inlined || l.head.Version-l.head.Snapshot >= p.limits.snapshotEvery) {
 			if err := p.putSnapshot(b, l); err != nil {
 				return err
 			}
 		}
+		l.stored, l.inlined = l.head.Version, l.head.Inline != nil
 		scratch = l.head.append(scratch[:0])
 		if err := b.Set(append([]byte{kHead}, id...), scratch, nil); err != nil {
 			return err
 		}
+		l.head.Inline = nil // the cache has it decoded
 	}
 	if err := p.rounded(b); err != nil {
 		return err
@@ -218,6 +236,37 @@ func putEvent(b *pebble.Batch, e *event.Envelope) error {
 	return b.Set(appendEventKey(key[:0], e.Stream, e.Version), appendStored(make([]byte, 0, 64+len(e.Data)), e), nil)
 }
 
+// inline puts a small state into its head, and removes what it replaces: the snapshot and the events
+// that the store has of the stream.
+func (p *partition) inline(b *pebble.Batch, id event.StreamID, l *loaded) error {
+	if l.bytes > 8*p.limits.inline { // larger than it can be: not worth encoding
+		return nil
+	}
+	data, err := p.typ.Codec.EncodeState(nil, l.State)
+	if err != nil {
+		return fmt.Errorf("state of %s/%s: %w", p.typ.Name, id, err)
+	}
+	if len(data) > p.limits.inline {
+		return nil
+	}
+	if data == nil {
+		data = []byte{}
+	}
+	if !l.inlined {
+		if err := b.Delete(append([]byte{kSnapshot}, id...), nil); err != nil {
+			return err
+		}
+		for v := l.head.Snapshot + 1; v <= l.stored; v++ {
+			if err := b.Delete(appendEventKey(nil, id, v), nil); err != nil {
+				return err
+			}
+		}
+	}
+	l.head.Inline, l.head.Snapshot = data, l.head.Version
+	l.bytes = len(data)
+	return nil
+}
+
 // putSnapshot replaces the stream's stored events by its state.
 func (p *partition) putSnapshot(b *pebble.Batch, l *loaded) error {
 	data, err := p.typ.Codec.EncodeState(nil, l.State)
@@ -235,13 +284,6 @@ func (p *partition) putSnapshot(b *pebble.Batch, l *loaded) error {
 	l.head.Snapshot = l.head.Version
 	l.bytes = len(data)
 	return nil
-}
-
-// evict trims the window; called now and then, outside a transaction.
-func (p *partition) evict(now time.Time) error {
-	left, err := p.store.evict(p.cp.Known, p.limits.windowCount, now.Add(-p.limits.windowAge))
-	p.cp.Known = left
-	return err
 }
 
 // close gives the store up.

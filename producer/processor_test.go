@@ -148,9 +148,16 @@ func TestWrongPartitionIsRefused(t *testing.T) {
 }
 
 func TestSnapshotsAndRestore(t *testing.T) {
+	// States in heads, states in snapshots, and states that grow out of the one into the other.
+	for name, inline := range map[string]int{"inline": 1 << 10, "snapshots": -1, "growing": len(`{"balance":9,"events":9}`)} {
+		t.Run(name, func(t *testing.T) { testSnapshotsAndRestore(t, inline) })
+	}
+}
+
+func testSnapshotsAndRestore(t *testing.T, inline int) {
 	l := newLab(t, 2)
 	small := func(c *Config) {
-		c.SnapshotEvery, c.RoundEvents, c.RoundStep = 7, 20, 3
+		c.SnapshotEvery, c.RoundEvents, c.RoundStep, c.InlineBytes = 7, 20, 3, inline
 		c.CacheBytes = 1 << 20
 	}
 	_, stop := l.process(small)
@@ -187,14 +194,26 @@ func TestSnapshotsAndRestore(t *testing.T) {
 	_, stop = l.process(small)
 	check("warm restart", 31)
 	stop()
+	// The next process finds a store that the log has left behind.
+	behind := l.dir
 	l.dir = t.TempDir()
 	_, stop = l.process(small)
-	check("restored from the snapshots topic", 32)
+	check("another store", 32)
+	check("another store", 33)
+	stop()
+	l.dir = behind
+	_, stop = l.process(small)
+	check("caught up", 34)
+	check("caught up", 35)
+	stop()
+	l.dir = t.TempDir()
+	_, stop = l.process(small)
+	check("restored from the snapshots topic", 36)
 	stop()
 	l.dir = t.TempDir()
 	l.typ.Fingerprint++ // as if folding had changed: no snapshot may be used
 	l.process(small)
-	check("refolded from the events", 33)
+	check("refolded from the events", 37)
 	l.events()
 }
 

@@ -258,6 +258,12 @@ func (w *restoreBatch) event(e *event.Envelope) error {
 		return fmt.Errorf("%w: stream %s/%s has version %d at offset %d after version %d at offset %d",
 			errGap, w.p.typ.Name, e.Stream, e.Version, e.Offset, h.Version, h.Offset)
 	}
+	if h.Inline != nil { // its events follow a snapshot from here on
+		if err := w.batch.Set(append([]byte{kSnapshot}, e.Stream...), h.Inline, nil); err != nil {
+			return err
+		}
+		h.Snapshot, h.Inline = h.Version, nil
+	}
 	if err := putEvent(w.batch, e); err != nil {
 		return err
 	}
@@ -299,13 +305,12 @@ func (w *restoreBatch) outcome(o *event.Outcome) error {
 	key := knownKeyOf(o.Stream, o.Principal, o.CommandID)
 	k, ok := w.known[key]
 	if !ok {
-		found, exists, err := w.p.store.known(key)
+		found, exists, err := w.p.store.known(w.cp.Epoch, key)
 		if err != nil {
 			return err
 		}
 		if exists {
 			k, ok = &found, true
-			w.cp.Known-- // it is counted already
 		}
 	}
 	switch {
@@ -338,10 +343,9 @@ func (w *restoreBatch) flush() error {
 		}
 	}
 	for key, k := range w.known {
-		if w.scratch, err = putKnown(w.batch, key, k, w.scratch); err != nil {
+		if w.scratch, err = putKnown(w.batch, &w.cp, &w.p.limits, key, k, w.scratch); err != nil {
 			return err
 		}
-		w.cp.Known++
 	}
 	if err := w.batch.Set([]byte{kCheckpoint}, w.cp.append(nil), nil); err != nil {
 		return err

@@ -31,8 +31,7 @@ type store struct {
 //	s <stream>             snapshot: encoded state
 //	e <stream> 0 <version> an event after the snapshot
 //	d <stream>             the stream changed since the last checkpoint round
-//	w <hash>               an accepted command by stream, principal and ID
-//	t <command offset>     the window in order, for eviction
+//	w <epoch> <hash>       an accepted command by stream, principal and ID
 const (
 	kCheckpoint = 'c'
 	kHead       = 'h'
@@ -40,7 +39,6 @@ const (
 	kEvent      = 'e'
 	kDirty      = 'd'
 	kKnown      = 'w'
-	kOrder      = 't'
 )
 
 // checkpoint is how far the store agrees with the log.
@@ -53,18 +51,22 @@ type checkpoint struct {
 	NextEvent, NextOutcome, NextCommand int64
 	// LastAppend is the offset of the last command that appended events; -1 before the first.
 	LastAppend int64
-	// Known counts the commands in the window.
-	Known int64
+	// Epoch is the window's current one; EpochCount and EpochBegan say how full and how old it is.
+	Epoch, EpochCount, EpochBegan int64
 }
 
-const checkpointLen = 4 + 4 + 16 + 5*8
+const checkpointLen = 4 + 4 + 16 + 7*8
+
+func (c *checkpoint) numbers() [7]*int64 {
+	return [7]*int64{&c.NextEvent, &c.NextOutcome, &c.NextCommand, &c.LastAppend, &c.Epoch, &c.EpochCount, &c.EpochBegan}
+}
 
 func (c *checkpoint) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, c.Codec)
 	b = binary.BigEndian.AppendUint32(b, c.Fingerprint)
 	b = append(b, c.EventsID[:]...)
-	for _, n := range [...]int64{c.NextEvent, c.NextOutcome, c.NextCommand, c.LastAppend, c.Known} {
-		b = binary.BigEndian.AppendUint64(b, uint64(n))
+	for _, n := range c.numbers() {
+		b = binary.BigEndian.AppendUint64(b, uint64(*n))
 	}
 	return b
 }
@@ -76,7 +78,7 @@ func parseCheckpoint(b []byte) (checkpoint, error) {
 	}
 	c.Codec, c.Fingerprint = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])
 	copy(c.EventsID[:], b[8:24])
-	for i, n := range [...]*int64{&c.NextEvent, &c.NextOutcome, &c.NextCommand, &c.LastAppend, &c.Known} {
+	for i, n := range c.numbers() {
 		*n = int64(binary.BigEndian.Uint64(b[24+8*i:]))
 	}
 	return c, nil
@@ -92,16 +94,23 @@ type head struct {
 	RecordedTime, EffectiveMax int64
 	// Dirty: changed since the last checkpoint round.
 	Dirty bool
+	// Inline is the encoded state at Version where it is small: loading is then one read, and there is
+	// neither a snapshot nor any event of the stream in the store. A slice of its own in what parseHead returns.
+	Inline []byte
 }
 
 func (h *head) append(b []byte) []byte {
 	for _, n := range [...]int64{int64(h.Version), int64(h.Snapshot), h.Offset, h.RecordedTime, h.EffectiveMax} {
 		b = binary.AppendVarint(b, n)
 	}
+	flags := byte(0)
 	if h.Dirty {
-		return append(b, 1)
+		flags |= 1
 	}
-	return append(b, 0)
+	if h.Inline != nil {
+		flags |= 2
+	}
+	return append(append(b, flags), h.Inline...)
 }
 
 func parseHead(b []byte) (head, error) {
@@ -113,10 +122,13 @@ func parseHead(b []byte) (head, error) {
 		}
 		*n, b = v, b[size:]
 	}
-	if len(b) != 1 {
+	if len(b) < 1 || b[0] > 3 || b[0]&2 == 0 && len(b) > 1 {
 		return h, fmt.Errorf("%w: a local head", event.ErrUndecodable)
 	}
-	h.Dirty = b[0] == 1
+	h.Dirty = b[0]&1 != 0
+	if b[0]&2 != 0 {
+		h.Inline = append(make([]byte, 0, len(b)-1), b[1:]...)
+	}
 	return h, nil
 }
 

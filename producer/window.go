@@ -3,9 +3,7 @@ package producer
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -93,59 +91,50 @@ func digestOf(typ string, body []byte) []byte {
 	return append([]byte(nil), sum[:16]...)
 }
 
-func (s *store) known(key knownKey) (k known, ok bool, err error) {
-	s.buf = append(append(s.buf[:0], kKnown), key[:]...)
-	ok, err = s.get(s.buf, func(b []byte) error {
-		k, err = parseKnown(b)
-		return err
-	})
+// epochs is in how many parts the window is kept: the current one and those that together are a whole
+// window. A full epoch begins the next one, and the oldest is dropped as a whole. So the window holds at
+// least what it must and at most a quarter more.
+const epochs = 5
+
+func appendKnownKey(b []byte, epoch int64, key knownKey) []byte {
+	return append(appendEpoch(b, epoch), key[:]...)
+}
+
+func appendEpoch(b []byte, epoch int64) []byte {
+	return binary.BigEndian.AppendUint64(append(b, kKnown), uint64(epoch))
+}
+
+// known looks a command up in the epochs of the window, the youngest first.
+func (s *store) known(epoch int64, key knownKey) (k known, ok bool, err error) {
+	for e := epoch; e >= 0 && e > epoch-epochs; e-- {
+		s.buf = appendKnownKey(s.buf[:0], e, key)
+		ok, err = s.get(s.buf, func(b []byte) error {
+			k, err = parseKnown(b)
+			return err
+		})
+		if ok || err != nil {
+			break
+		}
+	}
 	return k, ok, err
 }
 
-func appendOrderKey(b []byte, offset int64) []byte {
-	return binary.BigEndian.AppendUint64(append(b, kOrder), uint64(offset))
-}
-
-// putKnown adds an entry to the batch; the caller counts.
-func putKnown(b *pebble.Batch, key knownKey, k *known, scratch []byte) ([]byte, error) {
-	wkey := append([]byte{kKnown}, key[:]...)
+// putKnown adds an entry to the batch, and begins an epoch where the current one is full.
+func putKnown(b *pebble.Batch, cp *checkpoint, l *limits, key knownKey, k *known, scratch []byte) ([]byte, error) {
+	if cp.EpochCount == 0 {
+		cp.EpochBegan = k.Recorded
+	}
+	if cp.EpochCount >= max(1, l.windowCount/(epochs-1)) || k.Recorded-cp.EpochBegan >= int64(l.windowAge)/(epochs-1) {
+		cp.Epoch++
+		cp.EpochCount, cp.EpochBegan = 0, k.Recorded
+		if drop := cp.Epoch - epochs; drop >= 0 {
+			if err := b.DeleteRange(appendEpoch(nil, 0), appendEpoch(nil, drop+1), nil); err != nil {
+				return scratch, err
+			}
+		}
+	}
+	cp.EpochCount++
+	var buf [1 + 8 + len(key)]byte
 	scratch = k.append(scratch[:0])
-	if err := b.Set(wkey, scratch, nil); err != nil {
-		return scratch, err
-	}
-	var order [9]byte
-	value := append(binary.BigEndian.AppendUint64(make([]byte, 0, 24), uint64(k.Recorded)), key[:]...)
-	return scratch, b.Set(appendOrderKey(order[:0], k.Offset), value, nil)
-}
-
-// evict removes what has left the window: the oldest beyond limit, and everything recorded before
-// oldest. It returns how many are left.
-func (s *store) evict(count, limit int64, oldest time.Time) (left int64, err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kOrder}, UpperBound: []byte{kOrder + 1}})
-	if err != nil {
-		return count, err
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	b := s.db.NewBatch()
-	defer func() { err = errors.Join(err, b.Close()) }()
-	var last []byte
-	for valid := it.First(); valid; valid = it.Next() {
-		v := it.Value()
-		if len(v) != 24 {
-			return count, fmt.Errorf("%w: a local window entry", event.ErrUndecodable)
-		}
-		if count <= limit && int64(binary.BigEndian.Uint64(v)) >= oldest.UnixNano() {
-			break
-		}
-		if err := b.Delete(append([]byte{kKnown}, v[8:]...), nil); err != nil {
-			return count, err
-		}
-		last = append(last[:0], it.Key()...)
-		count--
-	}
-	if err := it.Error(); err != nil || last == nil {
-		return count, err
-	}
-	err = errors.Join(b.DeleteRange([]byte{kOrder}, append(last, 0), nil), b.Commit(pebble.NoSync))
-	return max(count, 0), err
+	return scratch, b.Set(appendKnownKey(buf[:0], cp.Epoch, key), scratch, nil)
 }

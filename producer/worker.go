@@ -313,11 +313,6 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 			w.again(life, sess.Client(), o)
 			continue
 		}
-		if o.part.cp.Known > o.part.limits.windowCount+o.part.limits.windowCount/50 {
-			if err := o.part.evict(now); err != nil {
-				w.log.Warn("trimming the window of command IDs", "partition", o.part.String(), "err", err)
-			}
-		}
 	}
 	if h := w.p.cfg.Hooks.Outcome; h != nil {
 		for _, d := range outcomes {
