@@ -52,7 +52,7 @@ func (c *projectionListCmd) Run(e *environment) error {
 	defer client.Close()
 	lags, err := catchup.Measure(e.ctx, kadm.NewClient(client), app.Projections(s))
 	if err != nil {
-		return err
+		return fromKafka(err)
 	}
 	return c.print(e, lags, func(w io.Writer) {
 		fmt.Fprintln(w, "PROJECTION\tGROUP\tSTATE\tMEMBERS\tDONE\tLAG")

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
+	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/internal/config"
 	"github.com/cqrsflow/cqrsflow/producer"
 )
@@ -18,7 +20,7 @@ func withPublisher(ctx context.Context, s *config.Settings, aggregates []string,
 	}
 	p, err := producer.NewPublisher(ctx, producer.PublisherConfig{Kafka: opts, Prefix: s.General.Prefix, Aggregates: aggregates})
 	if err != nil {
-		return err
+		return fromKafka(err)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	reading, stop := context.WithCancel(context.WithoutCancel(ctx)) // it goes on until f has all its outcomes
@@ -34,6 +36,14 @@ func withPublisher(ctx context.Context, s *config.Settings, aggregates []string,
 	err = f(ctx, p)
 	if cause := context.Cause(ctx); err != nil && cause != nil && ctx.Err() != nil {
 		return fmt.Errorf("%w (%w)", err, cause)
+	}
+	return err
+}
+
+// fromKafka adds to an error of the brokers which setting says where they are.
+func fromKafka(err error) error {
+	if errors.Is(err, event.ErrUnavailable) {
+		return fmt.Errorf("%w; where the brokers are says the setting %s", err, config.Name("kafka.brokers"))
 	}
 	return err
 }
