@@ -1,0 +1,151 @@
+package integration_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/cqrsflow/cqrsflow/integration/harness"
+	"github.com/cqrsflow/cqrsflow/integration/robustness/validate"
+)
+
+// An event that nobody can decode is on the log: the projections that want it park its stream, everything else flows,
+// an operator sees it and gives it up.
+func TestUndecodableEvent(t *testing.T) {
+	onBoth(t, func(t *testing.T, g harness.Target) {
+		f := &flow{t: t, Target: g}
+		f.post(200, "/v1/orders/bad-1/place", placeByAda)
+		f.post(200, "/v1/orders/bad-1/pay", `{}`, "Cqrs-Wait-For: sql, search, history")
+		f.writeGarbage("bad-1", 3)
+
+		for i := range 4 * harness.Partitions { // some of them behind it on its partition
+			id := "good-" + strconv.Itoa(i)
+			f.post(200, "/v1/orders/"+id+"/place", placeByAda)
+			r, _ := f.post(200, "/v1/orders/"+id+"/pay", `{}`, "Cqrs-Wait-For: sql, search, history")
+			if r.Behind != nil {
+				t.Errorf("%s: %v are behind", id, r.Behind)
+			}
+			var o struct{ Status string }
+			if a := f.get("/v1/orders/"+id, &o); o.Status != "paid" || a.Header.Get("Cqrs-Stale") != "" {
+				t.Errorf("%s: %s", id, a)
+			}
+		}
+		harness.Eventually(t, harness.Patience, "it is parked", func() error {
+			var who []string
+			for _, p := range f.parked() {
+				if p.Stream != "bad-1" || p.Attempts < 1 || p.Reason == "" {
+					t.Fatalf("parked: %+v", p)
+				}
+				who = append(who, p.Projection)
+			}
+			slices.Sort(who)
+			if !slices.Equal(who, []string{"orders", "orders_search"}) {
+				return fmt.Errorf("by %v", who)
+			}
+			return nil
+		})
+		var o struct {
+			Status  string
+			Version int
+		}
+		if a := f.get("/v1/orders/bad-1", &o); o.Status != "paid" || o.Version != 2 || a.Header.Get("Cqrs-Stale") != "parked" {
+			t.Errorf("the parked order: %s", a)
+		}
+		var events struct {
+			Items []struct {
+				Data    json.RawMessage
+				Problem *struct{ Code string }
+			}
+		}
+		f.get("/v1/orders/bad-1/events", &events)
+		if len(events.Items) != 3 || events.Items[2].Problem == nil || string(events.Items[2].Data) != "null" {
+			t.Errorf("history: %+v", events)
+		}
+		f.Must(t, "parked", "show", "orders", "order/bad-1")
+
+		f.Must(t, "parked", "retry", "orders", "order/bad-1")
+		harness.Eventually(t, harness.Patience, "it has been tried again", func() error {
+			for _, p := range f.parked() {
+				if p.Projection == "orders" && p.Attempts > 1 && !p.Retry {
+					return nil
+				}
+			}
+			return errors.New("not yet")
+		})
+		f.Must(t, "parked", "drop", "orders", "order/bad-1")
+		f.Must(t, "parked", "drop", "orders_search", "order/bad-1")
+		harness.Eventually(t, harness.Patience, "nothing is parked", func() error {
+			if left := f.parked(); len(left) > 0 {
+				return fmt.Errorf("%+v", left)
+			}
+			return nil
+		})
+		if a := f.Do(t, http.MethodGet, "/v1/orders/bad-1", ""); a.Status != 200 || a.Header.Get("Cqrs-Stale") != "" {
+			t.Errorf("the order whose event was given up: %s", a)
+		}
+	})
+}
+
+type parked struct {
+	Projection string
+	Stream     string
+	Reason     string
+	Attempts   int
+	Retry      bool
+}
+
+func (f *flow) parked() (list []parked) {
+	f.t.Helper()
+	out := f.Must(f.t, "parked", "list", "--json")
+	if err := json.Unmarshal([]byte(out.Stdout), &list); err != nil {
+		f.t.Fatal(err, out)
+	}
+	return list
+}
+
+// writeGarbage appends an event as the processor would, in a transaction and with all headers, but with a body that is
+// no protobuf.
+func (f *flow) writeGarbage(stream string, version int) {
+	f.t.Helper()
+	l, err := validate.ReadLog(f.t.Context(), f.Target)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	var last *validate.Record
+	for i := range l.Events {
+		if l.Events[i].Key == stream {
+			last = &l.Events[i]
+		}
+	}
+	if last == nil {
+		f.t.Fatalf("there is no event of %s", stream)
+	}
+	headers := map[string]string{}
+	for k, v := range last.Headers {
+		headers[k] = v
+	}
+	now := time.Now().UTC().Format(time.RFC3339Nano)
+	headers["ce_id"], headers["ce_streamversion"] = fmt.Sprintf("%s/%d", stream, version), strconv.Itoa(version)
+	headers["ce_type"], headers["ce_time"], headers["ce_recordedtime"] = "order.v1.OrderShipped", now, now
+	r := &kgo.Record{Topic: f.Topic("order.events"), Key: []byte(stream), Partition: last.Partition, Value: []byte{0xff, 0xff, 0xff}}
+	for k, v := range headers {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: k, Value: []byte(v)})
+	}
+	cl := f.Kafka(f.t, kgo.TransactionalID("garbage-"+f.Prefix), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err := cl.BeginTransaction(); err != nil {
+		f.t.Fatal(err)
+	}
+	if err := cl.ProduceSync(f.t.Context(), r).FirstErr(); err != nil {
+		f.t.Fatal(err)
+	}
+	if err := cl.EndTransaction(f.t.Context(), kgo.TryCommit); err != nil {
+		f.t.Fatal(err)
+	}
+}
