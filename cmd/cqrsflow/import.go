@@ -6,7 +6,12 @@ import (
 	"io"
 	"os"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/cqrsflow/cqrsflow/internal/app"
+	"github.com/cqrsflow/cqrsflow/internal/catchup"
 	"github.com/cqrsflow/cqrsflow/internal/cdnow"
+	"github.com/cqrsflow/cqrsflow/internal/config"
 	"github.com/cqrsflow/cqrsflow/internal/progress"
 	"github.com/cqrsflow/cqrsflow/producer"
 )
@@ -22,6 +27,7 @@ func newImportCmd() importCmd {
 type cdnowCmd struct {
 	outputFlags
 	File     string   `arg:"" help:"The file, gzip or plain; - is standard input." type:"path"`
+	NoWait   bool     `name:"no-wait" help:"Do not wait for the read models of running projections to catch up."`
 	Settings settings `embed:""`
 }
 
@@ -36,7 +42,7 @@ func (c *cdnowCmd) Run(e *environment) error {
 	}
 	bar := progress.New(e.stderr).Bar("import", int64(2*len(all)))
 	defer bar.Abandon()
-	return withPublisher(e.ctx, s, []string{cdnow.Aggregate}, func(ctx context.Context, p *producer.Publisher) error {
+	err = withPublisher(e.ctx, s, []string{cdnow.Aggregate}, func(ctx context.Context, p *producer.Publisher) error {
 		report, err := cdnow.Import(ctx, p, all, bar.Add)
 		if err == nil {
 			bar.Done()
@@ -47,6 +53,26 @@ func (c *cdnowCmd) Run(e *environment) error {
 		}
 		return err
 	})
+	if err != nil || c.NoWait {
+		return err
+	}
+	return waitForAll(e, s)
+}
+
+// waitForAll waits until the running roles have done all that follows from what was published.
+func waitForAll(e *environment, s *config.Settings) error {
+	client, err := kafka(s)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	bar := progress.New(e.stderr).Bar("projections", 0)
+	defer bar.Abandon()
+	if err := catchup.Wait(e.ctx, kadm.NewClient(client), app.Groups(s), nil, bar.Set); err != nil {
+		return err
+	}
+	bar.Done()
+	return nil
 }
 
 // readPurchases reads a file; - is standard input.

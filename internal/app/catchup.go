@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/cqrsflow/cqrsflow/consumers/reactor/purchases"
 	"github.com/cqrsflow/cqrsflow/consumers/runner"
 	"github.com/cqrsflow/cqrsflow/internal/catchup"
 	"github.com/cqrsflow/cqrsflow/internal/config"
@@ -11,14 +12,14 @@ import (
 	"github.com/cqrsflow/cqrsflow/internal/searchindex"
 )
 
-// Groups are the consumer groups of all roles: the command processor and the projections.
+// Groups are the consumer groups of all roles: the command processor, the reactors and the projections.
 func Groups(cfg *config.Settings) []catchup.Group {
 	prefix := cfg.General.Prefix
 	command := cfg.Processor.Group
 	if command == "" {
 		command = prefix + ".processor"
 	}
-	groups := []catchup.Group{{Name: config.RoleCommand, ID: command}}
+	groups := []catchup.Group{{Name: config.RoleCommand, ID: command}, {Name: purchases.Name, ID: runner.GroupID(prefix, purchases.Name, 1)}}
 	return append(groups, Projections(cfg)...)
 }
 

@@ -40,7 +40,8 @@ type DevOptions struct {
 }
 
 // allRoles are what dev serves.
-var allRoles = []string{config.RoleCommand, config.RoleQuery, config.RoleProjectSQL, config.RoleProjectSearch, config.RoleHistory}
+var allRoles = []string{config.RoleCommand, config.RoleQuery, config.RoleProjectSQL, config.RoleProjectSearch, config.RoleHistory,
+	config.RoleReact}
 
 // Names in the data directory; only these are ever deleted.
 const (

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/cqrsflow/cqrsflow/consumers/reactor"
 	"github.com/cqrsflow/cqrsflow/consumers/runner"
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/producer"
@@ -27,7 +28,8 @@ type metrics struct {
 
 	mu struct {
 		sync.Mutex
-		runners []*runner.Runner
+		runners  []*runner.Runner
+		reactors []*reactor.Reactor
 	}
 }
 
@@ -91,7 +93,13 @@ func (m *metrics) watch(r *runner.Runner) {
 	m.mu.runners = append(m.mu.runners, r)
 }
 
-// standing collects how the projections stand.
+func (m *metrics) watchReactor(r *reactor.Reactor) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.reactors = append(m.mu.reactors, r)
+}
+
+// standing collects how the projections and reactors stand.
 type standing struct{ m *metrics }
 
 var (
@@ -103,17 +111,23 @@ var (
 		"Streams that are set aside.", []string{"projection"}, nil)
 	foreignDesc = prometheus.NewDesc("cqrsflow_projection_foreign_records",
 		"Records skipped since assignment because cqrsflow did not write them.", []string{"projection"}, nil)
+	reactedDesc = prometheus.NewDesc("cqrsflow_reactor_events_total",
+		"Events that a reactor has reacted to.", []string{"reactor"}, nil)
+	sentDesc = prometheus.NewDesc("cqrsflow_reactor_commands_total",
+		"Commands that a reactor has sent.", []string{"reactor"}, nil)
+	stoppedDesc = prometheus.NewDesc("cqrsflow_reactor_stopped_partitions",
+		"Partitions at which a reactor has stopped, because of an event that it cannot read.", []string{"reactor"}, nil)
 )
 
 func (s standing) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{lagDesc, ageDesc, parkedDesc, foreignDesc} {
+	for _, d := range []*prometheus.Desc{lagDesc, ageDesc, parkedDesc, foreignDesc, reactedDesc, sentDesc, stoppedDesc} {
 		c <- d
 	}
 }
 
 func (s standing) Collect(c chan<- prometheus.Metric) {
 	s.m.mu.Lock()
-	runners := s.m.mu.runners
+	runners, reactors := s.m.mu.runners, s.m.mu.reactors
 	s.m.mu.Unlock()
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		c <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
@@ -134,5 +148,11 @@ func (s standing) Collect(c chan<- prometheus.Metric) {
 		}
 		gauge(parkedDesc, float64(parked), st.Projection)
 		gauge(foreignDesc, float64(foreign), st.Projection)
+	}
+	for _, r := range reactors {
+		st := r.Status()
+		c <- prometheus.MustNewConstMetric(reactedDesc, prometheus.CounterValue, float64(st.Events), st.Name)
+		c <- prometheus.MustNewConstMetric(sentDesc, prometheus.CounterValue, float64(st.Commands), st.Name)
+		gauge(stoppedDesc, float64(len(st.Stopped)), st.Name)
 	}
 }

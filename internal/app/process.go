@@ -117,6 +117,7 @@ func (p *process) start(ctx context.Context, roles []string, http *publicPort) e
 		{has(config.RoleProjectSQL), p.startSQL},
 		{has(config.RoleHistory), p.startHistory},
 		{has(config.RoleProjectSearch), p.startSearch},
+		{has(config.RoleReact), p.startReactor},
 		{has(config.RoleQuery), p.startPublisher},
 		{has(config.RoleQuery), func(ctx context.Context) error { return p.startAPI(ctx, http) }},
 	}

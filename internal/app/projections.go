@@ -7,6 +7,8 @@ import (
 	"github.com/cqrsflow/cqrsflow/consumers/history"
 	"github.com/cqrsflow/cqrsflow/consumers/postgres"
 	"github.com/cqrsflow/cqrsflow/consumers/postgres/shop"
+	"github.com/cqrsflow/cqrsflow/consumers/reactor"
+	"github.com/cqrsflow/cqrsflow/consumers/reactor/purchases"
 	"github.com/cqrsflow/cqrsflow/consumers/runner"
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/internal/config"
@@ -73,11 +75,7 @@ func (p *process) startSearch(context.Context) error {
 
 // runnerConfig is what all projections share.
 func (p *process) runnerConfig() runner.Config {
-	types := make(map[string]*decider.Type, len(p.types))
-	for _, t := range p.types {
-		types[t.Name] = t
-	}
-	return runner.Config{Prefix: p.cfg.General.Prefix, Client: p.kafka, Aggregates: types, Logger: p.log,
+	return runner.Config{Prefix: p.cfg.General.Prefix, Client: p.kafka, Aggregates: p.byName(), Logger: p.log,
 		SessionTimeout: p.cfg.Processor.SessionTimeout, OnBatch: p.metrics.onBatch}
 }
 
@@ -87,4 +85,25 @@ func (p *process) project(role, name string, r *runner.Runner) {
 	p.metrics.watch(r)
 	p.group.Go(lifecycle.Checkpoint, "projection "+name, r.Run)
 	p.ops.Register(role+"/"+name, r.Ready)
+}
+
+func (p *process) byName() map[string]*decider.Type {
+	types := make(map[string]*decider.Type, len(p.types))
+	for _, t := range p.types {
+		types[t.Name] = t
+	}
+	return types
+}
+
+// startReactor is the role react.
+func (p *process) startReactor(context.Context) error {
+	r, err := reactor.New(purchases.Configure(reactor.Config{Prefix: p.cfg.General.Prefix, Client: p.kafka, Instance: p.cfg.Processor.Instance,
+		Aggregates: p.byName(), From: reactor.From(p.cfg.Roles.From), Logger: p.log}))
+	if err != nil {
+		return err
+	}
+	p.group.Go(lifecycle.Drain, "reactor "+purchases.Name, r.Run)
+	p.metrics.watchReactor(r)
+	p.ops.Register(config.RoleReact+"/"+purchases.Name, r.Ready)
+	return nil
 }

@@ -33,8 +33,9 @@ type General struct {
 
 // Roles say what a process serves, and where.
 type Roles struct {
-	Roles   []string `key:"roles" oneof:"command,query,project-sql,project-search,history" help:"What this process does."`
+	Roles   []string `key:"roles" oneof:"command,query,project-sql,project-search,history,react" help:"What this process does."`
 	HTTP    string   `key:"http.addr" flag:"http" env:"HTTP" default:"127.0.0.1:8080" format:"listen" help:"Address of the public HTTP API (role query). An empty host listens on all interfaces."`
+	From    string   `key:"react.from" flag:"from" dev:"start" oneof:"start,end" help:"Where a reactor begins that has never run (role react): start reacts to everything that ever happened, end only to what happens from now on. Without it, a reactor that has never run refuses to start."`
 	MaxBody Size     `key:"http.max_body" default:"1MiB" min:"1KiB" max:"64MiB" help:"Largest request body."`
 	Ops     string   `key:"ops.addr" flag:"ops" default:"127.0.0.1:9080" format:"listen" help:"Address of the operations port: metrics, health, profiles. Never make it public."`
 }
@@ -54,7 +55,7 @@ type Dev struct {
 
 // Kafka is how to reach the brokers.
 type Kafka struct {
-	Brokers       []string `key:"kafka.brokers" format:"hostport" roles:"command,query,project-sql,project-search,history" help:"Addresses host:port of brokers to start from."`
+	Brokers       []string `key:"kafka.brokers" format:"hostport" roles:"command,query,project-sql,project-search,history,react" help:"Addresses host:port of brokers to start from."`
 	ClientID      string   `key:"kafka.client_id" default:"cqrsflow" help:"Client ID in the brokers' logs, metrics and quotas."`
 	Compression   string   `key:"kafka.compression" default:"lz4" oneof:"none,snappy,lz4,zstd" help:"Compression of what the processor and the reactor write."`
 	TLS           bool     `key:"kafka.tls.enabled" default:"false" help:"Use TLS, with the system's certificate authorities unless a CA file is given."`
