@@ -50,7 +50,7 @@ func testModel(t *testing.T, b *backend) {
 		require.NoError(t, err)
 		docs = append(docs, d)
 	}
-	for range 400 {
+	for range 200 {
 		var q []string
 		for range 1 + r.IntN(3) {
 			w := word()
