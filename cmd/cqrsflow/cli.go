@@ -53,7 +53,7 @@ type environment struct {
 	stdin   io.Reader
 	stdout  io.Writer
 	stderr  io.Writer
-	ctx     context.Context //nolint:containedctx // bound to one run of one command
+	ctx     context.Context // of one run of one command
 }
 
 // usageError is a mistake in how the command was called.

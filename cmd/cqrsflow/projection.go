@@ -121,9 +121,9 @@ func (c *projectionVerifyCmd) Run(e *environment) error {
 }
 
 // report prints reports; drift is a failure.
-func (c outputFlags) report(e *environment, reports []*verify.Report) error {
+func (o outputFlags) report(e *environment, reports []*verify.Report) error {
 	drift := 0
-	err := c.print(e, reports, func(w io.Writer) {
+	err := o.print(e, reports, func(w io.Writer) {
 		fmt.Fprintln(w, "PROJECTION\tEVENTS\tCOMPARED\tNEWER\tDRIFT")
 		for _, r := range reports {
 			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\n", r.Projection, r.Events, r.Compared, r.Newer, r.Drift)
@@ -131,7 +131,7 @@ func (c outputFlags) report(e *environment, reports []*verify.Report) error {
 	})
 	for _, r := range reports {
 		drift += r.Drift
-		if c.JSON {
+		if o.JSON {
 			continue
 		}
 		for _, d := range r.Differences {

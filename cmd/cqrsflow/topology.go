@@ -74,16 +74,16 @@ func (c *applyCmd) Run(e *environment) error {
 }
 
 // report prints a plan; problems in it are a failure.
-func (c *topologyFlags) report(e *environment, p topology.Plan, nothing string) error {
-	err := c.print(e, p, func(w io.Writer) {
+func (f *topologyFlags) report(e *environment, p topology.Plan, nothing string) error {
+	err := f.print(e, p, func(w io.Writer) {
 		for _, change := range p.Changes {
 			fmt.Fprintln(w, change)
 		}
 		if len(p.Changes) == 0 {
 			fmt.Fprintln(w, nothing)
 		}
-		for _, f := range p.Problems {
-			fmt.Fprintln(w, f)
+		for _, problem := range p.Problems {
+			fmt.Fprintln(w, problem)
 		}
 	})
 	return failIf(err, p.Problems)

@@ -92,11 +92,11 @@ func (d *dev) run(ctx context.Context, began time.Time) (err error) {
 	if d.http, err = listenPublic(ctx, d.cfg); err != nil {
 		return err
 	}
-	defer d.http.Close()
+	defer func() { _ = d.http.Close() }() // it is closed by then, unless the start failed
 	if d.ops, err = listen(d.cfg.Roles.Ops, "ops.addr"); err != nil {
 		return err
 	}
-	defer d.ops.Close()
+	defer func() { _ = d.ops.Close() }()
 	if d.opts.Reset {
 		if err := d.reset(ctx); err != nil {
 			return err
@@ -189,7 +189,7 @@ func (d *dev) serve(ctx context.Context, began time.Time) error {
 // afterStart waits for readiness, says so, and imports.
 func (d *dev) afterStart(ctx context.Context, p *process, f devfile.File, began time.Time) error {
 	if err := p.awaitReady(ctx, d.display); err != nil {
-		return nil //nolint:nilerr // the end of ctx, which the group knows of
+		return nil // the end of ctx, which the group knows of
 	}
 	d.welcome(f, time.Since(began))
 	if len(d.opts.Import) == 0 {

@@ -52,7 +52,7 @@ func Parse(r io.Reader) ([]Purchase, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", event.ErrMalformed, err)
 		}
-		defer z.Close()
+		defer func() { _ = z.Close() }() // its only error is one that reading has returned
 		buffered = bufio.NewReader(z)
 	}
 	lines := bufio.NewScanner(buffered)
