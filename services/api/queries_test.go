@@ -46,6 +46,14 @@ func TestGetOrder(t *testing.T) {
 	}
 }
 
+// TestStamp: events of other programs may have nanoseconds, which rows do not keep.
+func TestStamp(t *testing.T) {
+	at := time.Date(2026, 1, 31, 12, 0, 0, 123456789, time.FixedZone("", 3600))
+	if got := stamp(at); got != "2026-01-31T11:00:00.123456Z" {
+		t.Errorf("stamp is %s", got)
+	}
+}
+
 func TestConditionalGet(t *testing.T) {
 	f := newFixture(t)
 	f.orders.rows["o1"] = someOrder()

@@ -72,7 +72,6 @@ func (a *API) fail(c *call, out *recorder, err error) {
 	}
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
-	h.Del("ETag")
 	body, err := json.Marshal(&p)
 	if err != nil {
 		a.cfg.Logger.Error("problem cannot be encoded", "error", err, "traceId", c.trace.traceID)
