@@ -246,6 +246,21 @@ func TestDev(t *testing.T) {
 	d.client(1, "parked", "retry", "orders", "order/o-1")
 	d.client(1, "parked", "drop", "orders_search", "order/o-1")
 	d.client(0, "topology", "verify")
+	for path, want := range map[string]string{
+		"/metrics": `cqrsflow_command_outcomes_total{aggregate="order",kind="rejected",replayed="false"} 1`,
+		"/readyz":  `"ready":true`,
+		"/parked":  `"unauthenticated"`,
+	} {
+		resp, err := http.Get(d.file().Ops + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || !strings.Contains(string(body), want) {
+			t.Errorf("%s lacks %s (%v):\n%s", path, want, err, body)
+		}
+	}
 	d.stop()
 	if code := d.wait(); code != 0 {
 		t.Fatalf("dev ended with %d\n%s", code, d.stderr)

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/cqrsflow/cqrsflow/consumers/history"
 	"github.com/cqrsflow/cqrsflow/consumers/postgres"
@@ -22,18 +21,12 @@ func sqlProjections() []postgres.Projection { return append(shop.Projections(), 
 // openStore connects to Postgres and brings its tables up to date, which several processes may do at once.
 func (p *process) openStore(ctx context.Context) error {
 	url := p.cfg.Postgres.URL
-	wrap := func(err error) error {
-		if err != nil && !p.dev {
-			return fmt.Errorf("PostgreSQL: %w; where it is says the setting %s", err, config.Name("postgres.url"))
-		}
-		return err
-	}
 	if err := postgres.Migrate(ctx, url, postgres.Models(sqlProjections()...)...); err != nil {
-		return wrap(err)
+		return err
 	}
 	store, err := postgres.Open(ctx, postgres.Config{URL: url, MaxConns: int32(p.cfg.Postgres.MaxConns), AsyncCommit: p.dev, Logger: p.log})
 	if err != nil {
-		return wrap(err)
+		return err
 	}
 	p.store = store
 	p.group.OnClose("PostgreSQL connections", func() error { store.Close(); return nil })

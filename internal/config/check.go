@@ -99,11 +99,3 @@ func envOf(key string) string {
 	}
 	return ""
 }
-
-// Wrap adds to an error about a server the setting that says where the server is.
-func Wrap(err error, what, key string) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s: %w (see the setting %s)", what, err, Name(key))
-}
