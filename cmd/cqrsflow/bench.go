@@ -181,21 +181,22 @@ type ordersFlags struct {
 	Batch      int `default:"5000" help:"Most events applied at once."`
 	Apart      int `default:"1000" help:"Most orders of a partition that are placed between an order and its payment."`
 	Rounds     int `default:"5" help:"How often each side has its turn; the figures are medians."`
+
+	Limit time.Duration `default:"3m" help:"No round begins after that; with --rate it bounds the whole of it."`
 }
 
 func (f *ordersFlags) orders() (bench.Orders, error) {
-	return bench.Orders{Count: f.Orders, Partitions: f.Partitions, Batch: f.Batch, Apart: f.Apart, Rounds: f.Rounds},
+	return bench.Orders{Count: f.Orders, Partitions: f.Partitions, Batch: f.Batch, Apart: f.Apart, Rounds: f.Rounds, Limit: f.Limit},
 		positive(map[string]int{"--orders": f.Orders, "--partitions": f.Partitions, "--batch": f.Batch, "--apart": f.Apart, "--rounds": f.Rounds})
 }
 
 type benchSQLCmd struct {
 	ordersFlags
-	Rate        int           `help:"Measure instead how long an event takes to be seen in PostgreSQL, with so many commands a second (an open loop); needs Kafka."`
-	Commands    int           `help:"How many of them are measured; as many as are sent in 20 s."`
-	Workers     int           `default:"2" help:"With --rate, transactions of the processor at a time."`
-	Replication int           `default:"1" help:"With --rate, replicas of the benchmark's topics."`
-	Limit       time.Duration `default:"3m" help:"With --rate, bounds the whole of it."`
-	Settings    settings      `embed:""`
+	Rate        int      `help:"Measure instead how long an event takes to be seen in PostgreSQL, with so many commands a second (an open loop); needs Kafka."`
+	Commands    int      `help:"How many of them are measured; as many as are sent in 20 s."`
+	Workers     int      `default:"2" help:"With --rate, transactions of the processor at a time."`
+	Replication int      `default:"1" help:"With --rate, replicas of the benchmark's topics."`
+	Settings    settings `embed:""`
 }
 
 func (c *benchSQLCmd) Run(e *environment) error {

@@ -165,3 +165,48 @@ func TestUnreachableKafka(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+func TestTurnsAreTaken(t *testing.T) {
+	var steps atomic.Int64
+	var order []string
+	turn := func(name string, took time.Duration) *side {
+		return &side{name: name, run: func(context.Context) (time.Duration, error) {
+			order = append(order, name)
+			return took, nil
+		}}
+	}
+	a, b := turn("a", time.Second), turn("b", 2*time.Second)
+	if err := quiet(&steps).alternate(t.Context(), 3, time.Hour, 100, a, b); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(order, ""); got != "abbaab" {
+		t.Errorf("turns %s", got)
+	}
+	if median(a.rates) != 100 || median(b.rates) != 50 {
+		t.Errorf("rates %v and %v", a.rates, b.rates)
+	}
+	if err := quiet(&steps).alternate(t.Context(), 3, 0, 100, a, b); err != nil || len(a.rates) != 4 || len(b.rates) != 4 {
+		t.Errorf("after the limit, rounds are left out: %v and %v, %v", a.rates, b.rates, err)
+	}
+}
+
+func TestMedian(t *testing.T) {
+	for _, c := range []struct {
+		rates []float64
+		want  float64
+	}{{nil, 0}, {[]float64{7}, 7}, {[]float64{9, 1, 2}, 2}, {[]float64{4, 1, 2, 100}, 3}} {
+		if got := median(c.rates); got != c.want {
+			t.Errorf("median of %v: %v, want %v", c.rates, got, c.want)
+		}
+	}
+}
+
+func TestPercentiles(t *testing.T) {
+	var took []time.Duration
+	for i := range 1000 {
+		took = append(took, time.Duration(1000-i)*time.Millisecond)
+	}
+	if got := percentiles(took); got != (Figures{P50Ms: 501, P99Ms: 991, P999: 1000}) {
+		t.Errorf("%+v", got)
+	}
+}

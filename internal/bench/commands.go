@@ -134,7 +134,9 @@ func (t *traffic) throughput(ctx context.Context) (*Report, error) {
 		turns := []func(context.Context) error{
 			func(ctx context.Context) error {
 				rate, err := t.decide(ctx)
-				ours = append(ours, rate)
+				if err == nil {
+					ours = append(ours, rate)
+				}
 				return err
 			},
 			func(ctx context.Context) error { return small.catchUp(ctx, t.published) },
@@ -145,6 +147,9 @@ func (t *traffic) throughput(ctx context.Context) (*Report, error) {
 				return nil, err
 			}
 		}
+	}
+	if len(ours) == 0 || len(small.rates)+len(large.rates) == 0 {
+		return nil, fmt.Errorf("nothing was measured within the limit of %v", t.Limit)
 	}
 	r.Inputs["commands"] = t.decided
 	r.Ours.Rate, r.Bare.Rate = median(ours), max(median(small.rates), median(large.rates))

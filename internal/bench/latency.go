@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,7 +73,7 @@ func (t *traffic) atRate(ctx context.Context) (*Report, error) {
 				mu.Lock()
 				defer mu.Unlock()
 				if err != nil {
-					failure = errors.Join(failure, err)
+					failure = cmp.Or(failure, err)
 				} else if i >= warm {
 					took = append(took, d)
 				}

@@ -30,8 +30,9 @@ type Orders struct {
 	// Apart is the most orders of a partition that are placed between an order and its payment; 1,000. So
 	// many rows and documents are written twice, as their payment comes in a later batch.
 	Apart int
-	// Rounds are how often each side projects all of it; 5.
+	// Rounds are how often each side projects all of it; 5. None begins after Limit; 3 minutes.
 	Rounds int
+	Limit  time.Duration
 }
 
 func (o Orders) withDefaults() Orders {
@@ -40,17 +41,18 @@ func (o Orders) withDefaults() Orders {
 	def(&o.Batch, 5_000)
 	def(&o.Apart, 1_000)
 	def(&o.Rounds, 5)
+	def(&o.Limit, 3*time.Minute)
 	return o
 }
 
-func (o Orders) inputs(log [][]batch) map[string]any {
+func (o Orders) inputs(log [][]batch, rounds int) map[string]any {
 	events, writes := 0, 0
 	for _, part := range log {
 		for i := range part {
 			events, writes = events+len(part[i].events), writes+len(part[i].rows)
 		}
 	}
-	return map[string]any{"orders": o.Count, "events": events, "writes": writes, "partitions": o.Partitions, "batch": o.Batch, "apart": o.Apart, "rounds": o.Rounds}
+	return map[string]any{"orders": o.Count, "events": events, "writes": writes, "partitions": o.Partitions, "batch": o.Batch, "apart": o.Apart, "rounds": rounds}
 }
 
 // order is an order as it is after a batch.

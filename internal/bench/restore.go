@@ -38,14 +38,13 @@ func RunRestore(ctx context.Context, c Commands) (*Report, error) {
 	r := &Report{Bench: "restore", Inputs: t.inputs()}
 	delete(r.Inputs, "commands")
 	r.Inputs["events"] = t.decided
-	ctx, cancel := context.WithTimeoutCause(ctx, t.Limit, fmt.Errorf("not done within %v: %w", t.Limit, context.DeadlineExceeded))
-	defer cancel()
 	ours := &side{name: "restore", run: t.restore}
 	bare := &side{name: "bare consumer", run: t.consume}
-	if err := t.alternate(ctx, t.Rounds, t.decided, ours, bare); err != nil {
+	if err := t.alternate(ctx, t.Rounds, t.Limit, t.decided, ours, bare); err != nil {
 		return nil, err
 	}
 	r.Ours.Rate, r.Bare.Rate = median(ours.rates), median(bare.rates)
+	r.Inputs["rounds"] = len(ours.rates)
 	return r.finish(), nil
 }
 

@@ -51,9 +51,15 @@ type side struct {
 }
 
 // alternate runs both sides rounds times, taking turns at being first, so that the disk's moods and the
-// caches that one leaves behind meet both. It leaves the rate of each round in the sides: n a duration.
-func (r Run) alternate(ctx context.Context, rounds, n int, sides ...*side) error {
+// caches that one leaves behind meet both. It leaves the rate of each round in the sides: n a duration. No
+// round begins after the limit, but the first.
+func (r Run) alternate(ctx context.Context, rounds int, limit time.Duration, n int, sides ...*side) error {
+	began := time.Now()
 	for round := range rounds {
+		if round > 0 && time.Since(began) > limit {
+			r.Logger.Warn("fewer rounds were measured, because of the time limit", "rounds", round, "limit", limit.String())
+			break
+		}
 		for i := range sides {
 			s := sides[(i+round)%len(sides)]
 			r.Progress("measuring", round*len(sides)+i, rounds*len(sides))

@@ -45,10 +45,10 @@ func RunSearch(ctx context.Context, c Search) (*Report, error) {
 	bare := &side{name: "bare bulk requests", run: c.onIndex(func(ctx context.Context, client *elastic.Client) (time.Duration, error) {
 		return sendAll(ctx, client, docs)
 	})}
-	if err := c.alternate(ctx, c.Rounds, c.Count, ours, bare); err != nil {
+	if err := c.alternate(ctx, c.Rounds, c.Limit, c.Count, ours, bare); err != nil {
 		return nil, err
 	}
-	r := &Report{Bench: "search", Inputs: c.inputs(log), Ours: Figures{Rate: median(ours.rates)}, Bare: Figures{Rate: median(bare.rates)}}
+	r := &Report{Bench: "search", Inputs: c.inputs(log, len(ours.rates)), Ours: Figures{Rate: median(ours.rates)}, Bare: Figures{Rate: median(bare.rates)}}
 	return r.finish(), nil
 }
 
@@ -57,6 +57,7 @@ func (c Search) onIndex(f func(context.Context, *elastic.Client) (time.Duration,
 	return func(ctx context.Context) (took time.Duration, err error) {
 		cfg := c.Elasticsearch
 		cfg.Prefix = name("-")
+		def(&cfg.Timeout, 2*time.Minute) // a slow server is to be measured, not to be given up
 		client, err := elasticsearch.Connect(cfg)
 		if err != nil {
 			return 0, err

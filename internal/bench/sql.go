@@ -83,10 +83,10 @@ func (d *database) throughput(ctx context.Context, c SQL, log [][]batch) (*Repor
 		})
 		return time.Since(began), err
 	}}
-	if err := c.alternate(ctx, c.Rounds, c.Count, ours, bare); err != nil {
+	if err := c.alternate(ctx, c.Rounds, c.Limit, c.Count, ours, bare); err != nil {
 		return nil, err
 	}
-	r := &Report{Bench: "sql", Inputs: c.inputs(log), Ours: Figures{Rate: median(ours.rates)}, Bare: Figures{Rate: median(bare.rates)}}
+	r := &Report{Bench: "sql", Inputs: c.inputs(log, len(ours.rates)), Ours: Figures{Rate: median(ours.rates)}, Bare: Figures{Rate: median(bare.rates)}}
 	return r.finish(), nil
 }
 

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -154,7 +155,7 @@ func (v *visible) send(ctx context.Context, pub *producer.Publisher, w *watch, n
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			failure = errors.Join(failure, err)
+			failure = cmp.Or(failure, err)
 		})
 		if err != nil {
 			answers.Done()
