@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cqrsflow/cqrsflow/event"
@@ -117,8 +118,9 @@ func NewCommandID() string {
 
 // Publish puts a command on its topic and waits until the broker has it, not until it is decided. The
 // body is not looked at. Without an ID the command gets one. Errors: event.ErrInvalid for an ID or a
-// stream that is none, event.ErrUnknownType for an aggregate that is not configured,
-// event.ErrUnavailable where the command was not taken, and event.ErrOutcomeUnknown where it may have been.
+// stream that is none and for a record larger than the broker takes, event.ErrUnknownType for an
+// aggregate that is not configured, event.ErrUnavailable where the command
+// was not taken, and event.ErrOutcomeUnknown where it may have been.
 func (p *Publisher) Publish(ctx context.Context, c event.Command, aggregate, contentType string, body []byte) (Receipt, error) {
 	rec, err := p.record(&c, aggregate, contentType, body)
 	if err != nil {
@@ -231,6 +233,8 @@ func (p *Publisher) send(ctx context.Context, c *event.Command, aggregate, conte
 func produceError(aggregate string, err error) error {
 	category := event.ErrOutcomeUnknown
 	switch {
+	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
+		category = event.ErrInvalid
 	case errors.Is(err, kgo.ErrRecordTimeout), errors.Is(err, kgo.ErrMaxBuffered), errors.Is(err, kgo.ErrClientClosed), errors.Is(err, kgo.ErrRecordRetries):
 		category = event.ErrUnavailable
 	}
