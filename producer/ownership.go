@@ -133,11 +133,12 @@ func (w *worker) restore(ctx context.Context, cl *kgo.Client, o *owned) {
 		if ctx.Err() != nil {
 			return
 		}
+		var events int64
 		w.mu.Lock()
 		o.err = err
 		switch {
 		case err == nil:
-			o.state = serving
+			o.state, events = serving, o.part.cp.NextEvent // from here on the partition is the worker's
 		case errors.Is(err, event.ErrCorrupt):
 			o.state = stopped
 		}
@@ -147,7 +148,7 @@ func (w *worker) restore(ctx context.Context, cl *kgo.Client, o *owned) {
 		case serving:
 			cl.ResumeFetchPartitions(map[string][]int32{o.tp.topic: {o.tp.number}})
 			if h := w.p.cfg.Hooks.Restored; h != nil {
-				h(o.part.typ.Name, o.tp.number, o.part.cp.NextEvent, time.Since(began))
+				h(o.part.typ.Name, o.tp.number, events, time.Since(began))
 			}
 			return
 		case stopped:

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"slices"
 
 	"github.com/cqrsflow/cqrsflow/consumers/history"
 	"github.com/cqrsflow/cqrsflow/consumers/postgres"
@@ -90,7 +91,8 @@ func (p *process) byName() map[string]*decider.Type {
 
 // startReactor is the role react.
 func (p *process) startReactor(context.Context) error {
-	r, err := reactor.New(purchases.Configure(reactor.Config{Prefix: p.cfg.General.Prefix, Client: p.kafka, Instance: p.cfg.Processor.Instance,
+	client := append(slices.Clip(p.kafka), p.cfg.Kafka.ProducerCompression())
+	r, err := reactor.New(purchases.Configure(reactor.Config{Prefix: p.cfg.General.Prefix, Client: client, Instance: p.cfg.Processor.Instance,
 		Aggregates: p.byName(), From: reactor.From(p.cfg.Roles.From), Logger: p.log}))
 	if err != nil {
 		return err

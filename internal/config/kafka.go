@@ -20,7 +20,7 @@ import (
 // Options are the client options that every Kafka client of the process starts from: where the brokers are,
 // how to reach them and how to log in. It reads the TLS files. Errors wrap event.ErrConfig and name the setting.
 func (k *Kafka) Options() ([]kgo.Opt, error) {
-	opts := []kgo.Opt{kgo.SeedBrokers(k.Brokers...), kgo.ClientID(k.ClientID), kgo.ProducerBatchCompression(codec(k.Compression)),
+	opts := []kgo.Opt{kgo.SeedBrokers(k.Brokers...), kgo.ClientID(k.ClientID),
 		// Pushing them (KIP-714) holds up the closing of a client for 2 s where the broker is gone; ours are on /metrics.
 		kgo.DisableClientMetrics()}
 	if k.UsesTLS() {
@@ -94,6 +94,12 @@ func (k *Kafka) sasl() sasl.Mechanism {
 		})
 	}
 	return nil
+}
+
+// ProducerCompression is the client option for clients that write. Each client needs one of its own, which is why it is
+// not among Options: making a client writes to the list of codecs, and options are shared.
+func (k *Kafka) ProducerCompression() kgo.Opt {
+	return kgo.ProducerBatchCompression(codec(k.Compression))
 }
 
 func codec(name string) kgo.CompressionCodec {
