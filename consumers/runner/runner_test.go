@@ -241,32 +241,6 @@ func TestRebalanceAppliesEachEventOnce(t *testing.T) {
 	}
 }
 
-func TestRevokedPartitionIsNeverAcknowledged(t *testing.T) {
-	log := logtest.New(t, 1, "order")
-	sink := newMemory()
-	entered := make(chan struct{}, 1)
-	sink.before = func(ctx context.Context, b *runner.Batch) error {
-		entered <- struct{}{}
-		<-ctx.Done() // a batch that does not end: only abandoning it helps
-		return ctx.Err()
-	}
-	cfg := config(t, log, sink)
-	cfg.RevokeTimeout = 50 * time.Millisecond
-	_, stop := start(t, cfg)
-	log.Append(t, "order", orders(0, 1)...)
-	<-entered
-	stop()
-	if n := sink.count(); n != 0 {
-		t.Errorf("%d events were applied after the partition was given up", n)
-	}
-	if o, ok := committed(t, log); ok {
-		t.Errorf("the group's offset %d was committed for a batch that was abandoned", o)
-	}
-	if sink.mu.sessions != 0 {
-		t.Errorf("%d sessions are open", sink.mu.sessions)
-	}
-}
-
 func TestStoreOutageStopsFetchingAndLosesNothing(t *testing.T) {
 	log := logtest.New(t, 2, "order")
 	sink := newMemory()
