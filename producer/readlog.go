@@ -128,17 +128,18 @@ func stableOffset(ctx context.Context, adm *kadm.Client, group, topic string, pa
 	next := time.Now().Add(500 * time.Millisecond)
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
 		resp, err := adm.FetchOffsetsForTopics(kadm.RequireStable(ctx), group, topic)
-		if err != nil {
-			return fail(err)
+		if err == nil {
+			o, ok := resp.Lookup(topic, partition)
+			switch {
+			case !ok:
+				return -1, nil
+			case o.Err == nil:
+				return o.At, nil
+			}
+			err = o.Err
 		}
-		o, ok := resp.Lookup(topic, partition)
-		switch {
-		case !ok:
-			return -1, nil
-		case o.Err == nil:
-			return o.At, nil
-		case !errors.Is(o.Err, kerr.UnstableOffsetCommit):
-			return fail(o.Err)
+		if !errors.Is(err, kerr.UnstableOffsetCommit) {
+			return fail(err)
 		}
 		if now := time.Now(); now.After(next) {
 			next = now.Add(time.Second)

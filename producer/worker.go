@@ -23,6 +23,8 @@ type worker struct {
 	log  *slog.Logger
 	step step
 	enc  encoder
+	// unexplained counts the transactions in a row that were aborted for no reason that we know.
+	unexplained int
 
 	mu struct {
 		sync.Mutex
@@ -107,6 +109,7 @@ func (w *worker) session(ctx context.Context) error {
 	life, stop := context.WithCancel(ctx) // of the restoring goroutines
 	defer stop()
 	w.mu.Lock()
+	w.unexplained = 0
 	w.mu.owned, w.mu.busy, w.mu.leaving, w.mu.joined = map[topicPartition]*owned{}, false, nil, false
 	w.mu.Unlock()
 	opts := append(cfg.Kafka[:len(cfg.Kafka):len(cfg.Kafka)],
@@ -293,12 +296,16 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 		if f := failure.Load(); f != nil {
 			why = (*f).Error()
 		} else if !w.lost() {
-			// The session turned the commit into an abort for an error that it keeps to itself; whether the
-			// broker saw the one or the other is not known.
-			for _, o := range touched {
-				o.part.abort()
+			// The session turned the commit into an abort for an error that it keeps to itself: mostly a
+			// rebalance that took nothing. Whether the broker saw the one or the other, restoring finds out;
+			// where it happens again, a new session does.
+			why = "the session could not commit"
+			if w.unexplained++; w.unexplained > 1 {
+				for _, o := range touched {
+					o.part.abort()
+				}
+				return false, fmt.Errorf("%w: %s, again", event.ErrOutcomeUnknown, why)
 			}
-			return false, fmt.Errorf("%w: the transaction was not committed", event.ErrOutcomeUnknown)
 		}
 		w.log.Warn("a transaction was aborted", "commands", len(outcomes), "why", why)
 		for _, o := range touched {
@@ -307,6 +314,7 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 		}
 		return false, nil
 	}
+	w.unexplained = 0
 	for _, o := range touched {
 		if err := o.part.commit(); err != nil {
 			w.log.Error("the local store failed; it is restored from the log", "partition", o.part.String(), "err", err)
