@@ -89,6 +89,9 @@ func (s *session) rehearse(ctx context.Context, b *runner.Batch, choose func(eve
 		}
 	}
 	err := pgx.BeginFunc(ctx, s.sink.store.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, byKey); err != nil {
+			return err
+		}
 		if err := s.change(ctx, tx, &part); err != nil {
 			return err
 		}

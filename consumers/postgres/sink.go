@@ -166,9 +166,15 @@ func (s *session) change(ctx context.Context, tx pgx.Tx, b *runner.Batch) (err e
 	return s.sink.model.Apply(ctx, tx, b)
 }
 
+// byKey has the transaction read by keys, whatever the planner believes. The plan of a prepared statement
+// is kept by its connection: one made while a table was nearly empty would compare each of a batch's keys
+// with every row, and go on doing so for a minute or more while the table fills.
+const byKey = `SET LOCAL enable_seqscan = off`
+
 // advance moves the checkpoint and the pointers, if they are still as the batch says.
 func (s *session) advance(ctx context.Context, tx pgx.Tx, b *runner.Batch) error {
 	var q pgx.Batch
+	q.Queue(byKey)
 	key := s.key()
 	if s.found {
 		q.Queue(`UPDATE cqrsflow.checkpoints SET next_offset = $6, command_offset = $7, topic_id = $8, updated_at = now()
@@ -194,6 +200,9 @@ func (s *session) advance(ctx context.Context, tx pgx.Tx, b *runner.Batch) error
 	}
 	results := tx.SendBatch(ctx, &q)
 	defer func() { _ = results.Close() }()
+	if _, err := results.Exec(); err != nil {
+		return err
+	}
 	tag, err := results.Exec()
 	if err != nil {
 		return err

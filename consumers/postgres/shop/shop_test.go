@@ -293,3 +293,74 @@ func TestGapStopsAndRefusedAmountParks(t *testing.T) {
 		}
 	}
 }
+
+// TestNoPlanOfAnEmptyTableStays: a connection keeps the plans that it makes while a table is nearly empty.
+// One that reads the whole table for a batch's keys takes minutes a batch when the table has grown.
+func TestNoPlanOfAnEmptyTableStays(t *testing.T) {
+	url := pgtest.URL(t)
+	if err := postgres.Migrate(t.Context(), url, postgres.Models(shop.Projections()...)...); err != nil {
+		t.Fatal(err)
+	}
+	store, err := postgres.Open(t.Context(), postgres.Config{URL: url, MaxConns: 1, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	before := scans(t, store)
+	for _, p := range shop.Projections() {
+		if p.Model.Name() == "daily_sales" {
+			continue // it reads nothing
+		}
+		sink, err := store.Sink(p.Model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := sink.Open(t.Context(), runner.Partition{Aggregate: "order", Source: runner.Events})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var from runner.Checkpoint
+		for i := range event.Version(20) { // beyond the five executions after which a plan is kept
+			b := &runner.Batch{Partition: runner.Partition{Aggregate: "order", Source: runner.Events}, From: from, To: runner.Checkpoint{Next: int64(i) + 1}}
+			var body proto.Message = &customerv1.PurchaseRecorded{Order: "o", Total: usd("1.00")}
+			switch {
+			case p.Model.Name() == "orders" && i == 0:
+				body = &orderv1.OrderPlaced{Customer: "c", Total: usd("1.00"), Lines: []*orderv1.LineItem{item("a", 1, "1.00")}}
+			case p.Model.Name() == "orders":
+				body = &orderv1.LineAdded{Line: item(fmt.Sprint("sku-", i), 1, "1.00"), OrderTotal: usd("1.00")}
+			}
+			b.Events = []event.Recorded{{Body: body, Envelope: event.Envelope{Aggregate: "order", Stream: "x", Version: i + 1, Offset: int64(i),
+				Time: logtest.Epoch, RecordedTime: logtest.Epoch}}}
+			if err := s.Apply(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+			from = b.To
+			if i == 2 {
+				// As autovacuum does: now the planner knows how small they are.
+				if _, err := store.Pool().Exec(t.Context(), "ANALYZE"); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	if n := scans(t, store) - before; n != 0 {
+		t.Errorf("tables were read as a whole %d times", n)
+	}
+}
+
+// scans is how often tables of the read models were read as a whole.
+func scans(t *testing.T, store *postgres.Store) (n int) {
+	t.Helper()
+	// The only connection publishes its counts at the end of the next transaction.
+	for _, sql := range []string{"SELECT pg_stat_force_next_flush()", "SELECT 1"} {
+		if _, err := store.Pool().Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := store.Pool().QueryRow(t.Context(), `SELECT sum(seq_scan) FROM pg_stat_user_tables
+		WHERE relname IN ('orders', 'order_lines', 'customers')`).Scan(&n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
