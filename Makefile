@@ -10,10 +10,10 @@ schemas-check:
 	go run -C tools ./schemas check
 
 # Fails where the source breaks a rule of .golangci.yml. The linter is the one that tools/lint pins; the first run builds
-# it, which takes minutes. LINT names what to check.
-LINT ?= ./...
+# it, which takes minutes. PACKAGES names what to check.
+PACKAGES ?= ./...
 lint:
-	go tool -modfile=tools/lint/go.mod golangci-lint run $(LINT)
+	go tool -modfile=tools/lint/go.mod golangci-lint run $(PACKAGES)
 
 .PHONY: test race-packages
 

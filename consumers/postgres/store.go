@@ -43,7 +43,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	pc, err := pgxpool.ParseConfig(cfg.URL)
 	if err != nil {
-		return nil, fmt.Errorf("%w: the Postgres URL (--postgres-url, CQRSFLOW_POSTGRES_URL): %v", event.ErrConfig, err)
+		return nil, fmt.Errorf("%w: the Postgres URL (--postgres-url, CQRSFLOW_POSTGRES_URL): %w", event.ErrConfig, err)
 	}
 	if cfg.MaxConns < 0 {
 		return nil, fmt.Errorf("%w: MaxConns is %d; it must be 1 or more", event.ErrConfig, cfg.MaxConns)
@@ -67,7 +67,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
-		return nil, fmt.Errorf("%w: PostgreSQL pool: %v", event.ErrConfig, err)
+		return nil, fmt.Errorf("%w: PostgreSQL pool: %w", event.ErrConfig, err)
 	}
 	if err := pool.Ping(ctx); err != nil {
 		pool.Close()

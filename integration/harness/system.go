@@ -60,7 +60,7 @@ func database(t testing.TB, base, name string) string {
 		defer cancel()
 		c, err := pgx.Connect(ctx, base)
 		if err == nil {
-			defer c.Close(ctx)
+			defer func() { _ = c.Close(ctx) }()
 			_, err = c.Exec(ctx, sql)
 		}
 		if err != nil {

@@ -41,7 +41,7 @@ func (l *bareLoop) open() (err error) {
 	name := "-" + strconv.Itoa(l.batch)
 	l.sess, err = kgo.NewGroupTransactSession(append(l.kafka[:len(l.kafka):len(l.kafka)],
 		kgo.TransactionalID(l.barePrefix()+name), kgo.ConsumerGroup(l.barePrefix()+name), kgo.ConsumeTopics(l.from),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ProducerLinger(0), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MaxBufferedRecords(1<<20),
 		kgo.ConcurrentTransactionsBackoff(2*time.Millisecond), kgo.ProducerBatchCompression(compression(l.Compression)))...)
 	if err != nil {

@@ -156,9 +156,9 @@ func (t *traffic) turn(ctx context.Context, prefix string, run func(context.Cont
 	return took, each(all, 3, func(ctx context.Context, i int) error {
 		switch i {
 		case 0:
-			return ended("the publisher", pub.Run(ctx), all)
+			return ended(all, "the publisher", pub.Run(ctx))
 		case 1:
-			return ended("what decides", run(ctx), all)
+			return ended(all, "what decides", run(ctx))
 		}
 		took, err = send(ctx, pub)
 		stop()
@@ -167,7 +167,7 @@ func (t *traffic) turn(ctx context.Context, prefix string, run func(context.Cont
 }
 
 // ended says that something ended that should not have yet.
-func ended(what string, err error, all context.Context) error {
+func ended(all context.Context, what string, err error) error {
 	if err == nil && all.Err() == nil {
 		return fmt.Errorf("%s ended early", what)
 	}

@@ -55,7 +55,7 @@ func (t *traffic) restore(ctx context.Context) (took time.Duration, err error) {
 	if fresh.dir, err = os.MkdirTemp(t.bed.dir, "fresh-"); err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(fresh.dir)
+	defer func() { _ = os.RemoveAll(fresh.dir) }()
 	var mu sync.Mutex
 	var first, last time.Time
 	restored := map[int32]bool{}

@@ -113,11 +113,11 @@ func (v *visible) turn(ctx context.Context, n int, projection func(context.Conte
 	err = each(all, 4, func(ctx context.Context, i int) error {
 		switch i {
 		case 0:
-			return ended("the publisher", pub.Run(ctx), all)
+			return ended(all, "the publisher", pub.Run(ctx))
 		case 1:
-			return ended("the processor", p.Run(ctx), all)
+			return ended(all, "the processor", p.Run(ctx))
 		case 2:
-			return ended("the projection", projection(ctx, w), all)
+			return ended(all, "the projection", projection(ctx, w))
 		}
 		defer stop()
 		return v.send(ctx, pub, w, n)

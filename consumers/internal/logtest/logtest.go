@@ -142,7 +142,7 @@ func (l *Log) transaction(t testing.TB, end kgo.TransactionEndTry, aggregate str
 func (l *Log) envelopes(t testing.TB, aggregate string, c Command, keep bool) ([]event.Envelope, *event.Outcome) {
 	t.Helper()
 	partition := topology.PartitionOf(c.Stream, l.Partitions)
-	stream, place := aggregate+"/"+c.Stream, aggregate+"#"+string(rune('0'+partition))
+	stream, place := aggregate+"/"+c.Stream, aggregate+"#"+string('0'+partition)
 	recorded := Epoch.Add(time.Duration(l.mu.n) * time.Second)
 	l.mu.n++
 	at := c.At

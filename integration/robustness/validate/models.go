@@ -88,7 +88,7 @@ func SQL(ctx context.Context, g harness.Target, want model.Shop) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close(ctx)
+	defer func() { _ = c.Close(ctx) }()
 	orders, err := rows(ctx, c, `SELECT id, customer, status, version, units, total_cents, coalesce(to_char(paid_at AT TIME ZONE 'UTC', 'YYYY-MM-DD'), '')
 		FROM orders WHERE currency = 'USD'`, func(o *model.Order) []any {
 		return []any{&o.Customer, &o.Status, &o.Version, &o.Units, &o.Cents, &o.Day}
@@ -115,7 +115,7 @@ func (l *Log) history(ctx context.Context, g harness.Target) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close(ctx)
+	defer func() { _ = c.Close(ctx) }()
 	type place struct {
 		Type      string
 		Partition int32
@@ -209,7 +209,7 @@ func Complete(ctx context.Context, g harness.Target, want model.Shop) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close(ctx)
+	defer func() { _ = c.Close(ctx) }()
 	sum := func(what, sql string, want int64) error {
 		var n int64
 		if err := c.QueryRow(ctx, sql).Scan(&n); err != nil {
