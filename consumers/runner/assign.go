@@ -141,7 +141,7 @@ func (r *Runner) end(workers []*worker, inOrder bool) {
 			continue
 		case <-deadline.C:
 			for _, slow := range workers {
-				_ = slow
+				slow.cancel()
 			}
 		}
 		w.log.Warn("the batch in hand did not end in time after the partition was revoked; abandoned")
