@@ -173,8 +173,12 @@ func (f *fake) serveBulk(body []byte) (int, any) {
 			items = append(items, object{"index": object{"status": status, "error": object{"type": typ, "reason": "as asked for"}}})
 			continue
 		}
+		made := 201
+		if _, ok := f.mu.docs["orders/"+id]; ok {
+			made = 200
+		}
 		f.mu.docs["orders/"+id] = stored{source: bytes.Clone(lines[i+1]), version: action.Index.Version}
-		items = append(items, object{"index": object{"status": 201}})
+		items = append(items, object{"index": object{"status": made}})
 	}
 	f.mu.bulks = append(f.mu.bulks, ids)
 	return 200, object{"errors": failed, "items": items}

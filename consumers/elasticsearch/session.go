@@ -20,10 +20,11 @@ type session struct {
 	attempt *searchindex.Progress
 	closed  bool
 
-	fold searchsink.Fold
-	bulk elastic.Bulk
-	ids  []string
-	tags []int
+	fold    searchsink.Fold
+	bulk    elastic.Bulk
+	written written
+	ids     []string
+	tags    []int
 }
 
 // Checkpoint implements runner.Session.
@@ -133,7 +134,7 @@ func (s *session) documents(ctx context.Context, b *runner.Batch) error {
 		if !s.fold.Changed(i) {
 			continue
 		}
-		if err := s.bulk.Add(i, &s.fold.Docs[i]); err != nil {
+		if err := s.bulk.Add(i, &s.fold.Docs[i], s.fold.Start(i) > 0); err != nil {
 			return err
 		}
 		if s.bulk.Bytes() >= s.sink.cfg.BulkBytes {
@@ -143,18 +144,32 @@ func (s *session) documents(ctx context.Context, b *runner.Batch) error {
 			s.bulk.Reset()
 		}
 	}
-	return s.send(ctx, b, &s.bulk)
+	if err := s.send(ctx, b, &s.bulk); err != nil {
+		return err
+	}
+	for i := range s.fold.Docs {
+		if s.fold.Changed(i) {
+			s.written.put(s.fold.Docs[i])
+		}
+	}
+	return nil
 }
 
 // loadAtOnce is how many documents one request reads.
 const loadAtOnce = 1000
 
-// load reads the stored documents. A stream whose first event in the batch is its first of all needs
-// none: where it has been indexed before, its external version refuses the older document.
+// load reads the stored documents, but for those that this session wrote itself not long ago. A stream
+// whose first event in the batch is its first of all needs none: where it has been indexed before, its
+// external version refuses the older document.
 func (s *session) load(ctx context.Context, b *runner.Batch) error {
 	s.ids, s.tags = s.ids[:0], s.tags[:0]
 	for i, stream := range s.fold.Streams {
-		if b.Events[s.fold.First[i]].Version > 1 {
+		if b.Events[s.fold.First[i]].Version <= 1 {
+			continue
+		}
+		if d, ok := s.written.get(stream); ok {
+			s.fold.Docs[i] = d
+		} else {
 			s.ids, s.tags = append(s.ids, string(stream)), append(s.tags, i)
 		}
 	}

@@ -28,6 +28,9 @@ type Config struct {
 	// MaxParked is how many events of a partition may be parked: where more are refused, something is
 	// wrong with all of them, and the partition waits instead. Default 10,000, at least 1.
 	MaxParked int
+	// CacheBytes is about how much memory a partition's session has for the documents that it wrote last,
+	// which it need not read again; default 4 MiB, at least 1 KiB.
+	CacheBytes int
 	// Logger; nil is slog.Default().
 	Logger *slog.Logger
 }
@@ -37,6 +40,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.Attempts = cmp.Or(c.Attempts, 5)
 	c.RetryMin = cmp.Or(c.RetryMin, 50*time.Millisecond)
 	c.MaxParked = cmp.Or(c.MaxParked, 10_000)
+	c.CacheBytes = cmp.Or(c.CacheBytes, 4<<20)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -54,6 +58,8 @@ func (c Config) withDefaults() (Config, error) {
 		return bad("RetryMin", c.RetryMin, "positive")
 	case c.MaxParked < 1:
 		return bad("MaxParked", c.MaxParked, "1 or more")
+	case c.CacheBytes < 1<<10:
+		return bad("CacheBytes", c.CacheBytes, "1024 or more")
 	}
 	return c, nil
 }
@@ -106,7 +112,7 @@ func (s *Sink) Open(ctx context.Context, p runner.Partition) (runner.Session, er
 			return nil, fmt.Errorf("open %s: %w", p, err)
 		}
 		if ok {
-			return &session{sink: s, stored: stored}, nil
+			return &session{sink: s, stored: stored, written: newWritten(s.cfg.CacheBytes)}, nil
 		}
 		// Somebody else has written it in between: the last one to come is the owner.
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/consumers/runner"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/internal/searchindex"
 	orderv1 "github.com/cqrsflow/cqrsflow/schemas/order/v1"
 	orderv2 "github.com/cqrsflow/cqrsflow/schemas/order/v2"
 )
@@ -233,7 +234,8 @@ func TestIndexMadeAnew(t *testing.T) {
 	require.EqualValues(t, 1, f.version("a"))
 }
 
-// Documents that are stored are read, unless the batch has their streams from the first event on.
+// Documents that are stored are read, unless the batch has their streams from the first event on, or the
+// session wrote them itself.
 func TestFoldsOntoStoredDocuments(t *testing.T) {
 	f := newFake(t)
 	s := f.sink()
@@ -251,14 +253,91 @@ func TestFoldsOntoStoredDocuments(t *testing.T) {
 	second.From, second.To.Next = first.To, 9
 	require.NoError(t, session.Apply(t.Context(), second), "a and b are delivered again")
 	require.Zero(t, reads.Load())
-	note := event.Recorded{Envelope: second.Events[0].Envelope, Body: &orderv2.OrderAnnotated{Note: &orderv2.Note{Text: "n"}}}
-	note.Version = 2
-	third := &runner.Batch{Partition: part, From: second.To, To: second.To, Events: []event.Recorded{note}}
-	third.To.Next = 10
+	third := noted("a", 2, second.To)
 	require.NoError(t, session.Apply(t.Context(), third))
-	require.EqualValues(t, 1, reads.Load())
+	require.Zero(t, reads.Load(), "it was written by this session")
 	require.EqualValues(t, 2, f.version("a"))
+	require.Contains(t, string(f.mu.docs["orders/a"].source), `"customer":"c"`, "folded onto what was written")
+
+	require.NoError(t, open(t, s).Apply(t.Context(), noted("a", 3, third.To)))
+	require.EqualValues(t, 1, reads.Load(), "another session reads it")
 	require.Contains(t, string(f.mu.docs["orders/a"].source), `"customer":"c"`, "folded onto what was stored")
+	require.Equal(t, 2, strings.Count(string(f.mu.docs["orders/a"].source), `"text":"noted `))
+}
+
+// noted is a batch with one note.
+func noted(id string, version event.Version, from runner.Checkpoint) *runner.Batch {
+	b := &runner.Batch{Partition: part, From: from, To: from, Events: []event.Recorded{{
+		Envelope: event.Envelope{Aggregate: "order", Stream: event.StreamID(id), Version: version, Type: "order.v2.OrderAnnotated",
+			Time: time.Unix(0, 0), RecordedTime: time.Unix(0, 0), Offset: from.Next},
+		Body: &orderv2.OrderAnnotated{Note: &orderv2.Note{Text: fmt.Sprintf("noted %d", version)}}}}}
+	b.To.Next++
+	return b
+}
+
+// What could not be written must not be taken for stored.
+func TestWhatWasNotWrittenIsRead(t *testing.T) {
+	f := newFake(t)
+	s := f.sink()
+	session := open(t, s)
+	first := placed("a")
+	require.NoError(t, session.Apply(t.Context(), first))
+	f.bulk = func(string) (int, string) { return 503, "unavailable_shards_exception" }
+	second := noted("a", 2, first.To)
+	require.ErrorIs(t, session.Apply(t.Context(), second), event.ErrUnavailable)
+	f.bulk = nil
+	require.NoError(t, session.Apply(t.Context(), second))
+	require.EqualValues(t, 2, f.version("a"))
+	require.NoError(t, session.Apply(t.Context(), noted("a", 3, second.To)))
+	require.EqualValues(t, 3, f.version("a"))
+	require.Equal(t, 2, strings.Count(string(f.mu.docs["orders/a"].source), `"text":"noted `))
+}
+
+// Somebody deletes the index, and another process makes it anew, while a session goes on: it must not fill
+// it with what it remembers.
+func TestIndexMadeAnewUnderASession(t *testing.T) {
+	f := newFake(t)
+	s := f.sink()
+	session := open(t, s)
+	first := placed("a")
+	require.NoError(t, session.Apply(t.Context(), first))
+	f.mu.Lock()
+	f.mu.generation = ""
+	delete(f.mu.docs, "orders/a")
+	f.mu.Unlock()
+	require.ErrorIs(t, session.Apply(t.Context(), noted("a", 2, first.To)), event.ErrFenced)
+	_, found := open(t, s).Checkpoint()
+	require.False(t, found, "it is read from the start")
+}
+
+func TestWrittenIsBounded(t *testing.T) {
+	w := newWritten(20 << 10)
+	doc := func(i int) searchindex.Document {
+		return searchindex.Document{ID: event.StreamID(fmt.Sprint("o-", i)), Version: event.Version(i), Lines: make([]searchindex.Line, 4)}
+	}
+	for i := range 1000 {
+		w.put(doc(i))
+		for _, back := range []int{0, 5} {
+			if d, ok := w.get(doc(i - back).ID); i >= back && (!ok || d.Version != event.Version(i-back)) {
+				t.Fatalf("after %d documents, the one %d before is %v, %v", i, back, d.Version, ok)
+			}
+		}
+		if n := len(w.young) + len(w.old); n > 27 {
+			t.Fatalf("%d documents are kept", n)
+		}
+	}
+	_, ok := w.get("o-900")
+	require.False(t, ok)
+	large := doc(999)
+	large.Version, large.Lines = 1000, make([]searchindex.Line, 1000)
+	w.put(large)
+	_, ok = w.get("o-999")
+	require.False(t, ok, "an older version of what is too large to be kept")
+	w.put(doc(999))
+	w.put(searchindex.Document{ID: "o-999", Version: 1001})
+	d, ok := w.get("o-999")
+	require.True(t, ok)
+	require.EqualValues(t, 1001, d.Version)
 }
 
 func TestTooMuchParked(t *testing.T) {

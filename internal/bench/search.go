@@ -119,7 +119,7 @@ func sendAll(ctx context.Context, client *elastic.Client, docs [][][]searchindex
 		requests[p] = make([]elastic.Bulk, len(docs[p]))
 		for i := range docs[p] {
 			for j := range docs[p][i] {
-				if err := requests[p][i].Add(j, &docs[p][i][j]); err != nil {
+				if err := requests[p][i].Add(j, &docs[p][i][j], false); err != nil {
 					return 0, err
 				}
 			}

@@ -131,6 +131,9 @@ func (f *fake) bulk(x *index, body []byte) (int, any) {
 		f.decode(lines[i], &action)
 		status := 201
 		if id := action.Index.ID; x.versions[id] < action.Index.Version {
+			if x.docs[id] != nil {
+				status = 200
+			}
 			x.docs[id], x.versions[id] = bytes.Clone(lines[i+1]), action.Index.Version
 		} else {
 			status = 409

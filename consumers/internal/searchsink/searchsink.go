@@ -75,6 +75,9 @@ func (f *Fold) Apply(b *runner.Batch) error {
 	return nil
 }
 
+// Start is the version that the i-th document had when it was loaded; 0 where there was none.
+func (f *Fold) Start(i int) event.Version { return f.start[i] }
+
 // Changed reports whether the i-th document differs from the loaded one.
 func (f *Fold) Changed(i int) bool { return f.Docs[i].Version != f.start[i] }
 

@@ -25,6 +25,7 @@ type Bulk struct {
 type item struct {
 	tag        int
 	start, end int
+	replaces   bool
 }
 
 // source is a document as it is sent: what is kept, and what is only searched.
@@ -53,8 +54,8 @@ func (b *Bulk) Len() int { return len(b.items) }
 func (b *Bulk) Bytes() int { return b.buf.Len() }
 
 // Add adds a document, to be indexed under its stream's version: an older one is replaced, the same or a
-// newer one stays. tag comes back with its result.
-func (b *Bulk) Add(tag int, d *searchindex.Document) error {
+// newer one stays. replaces says that there must be one. tag comes back with its result.
+func (b *Bulk) Add(tag int, d *searchindex.Document, replaces bool) error {
 	if b.encoder == nil {
 		b.encoder = json.NewEncoder(&b.buf)
 		b.encoder.SetEscapeHTML(false)
@@ -72,7 +73,7 @@ func (b *Bulk) Add(tag int, d *searchindex.Document) error {
 		b.buf.Truncate(start)
 		return fmt.Errorf("encode the search document of %s: %w", d.ID, err)
 	}
-	b.items = append(b.items, item{tag: tag, start: start, end: b.buf.Len()})
+	b.items = append(b.items, item{tag: tag, start: start, end: b.buf.Len(), replaces: replaces})
 	return nil
 }
 
@@ -98,7 +99,7 @@ type Result struct {
 }
 
 // Send makes the request, through an alias, and calls each with the result of every document that was
-// not indexed. The documents for which each returns true stay in the request, to be sent again.
+// not indexed, or that was made (status 201) where it was to replace another one. The documents for which each returns true stay in the request, to be sent again.
 func (b *Bulk) Send(ctx context.Context, c *Client, alias string, each func(Result) (again bool)) error {
 	var answer struct {
 		Errors bool `json:"errors"`
@@ -124,14 +125,14 @@ func (b *Bulk) Send(ctx context.Context, c *Client, alias string, each func(Resu
 	bytes := b.buf.Bytes()
 	for i, it := range b.items {
 		r := answer.Items[i].Index
-		if r.Status < 300 && r.Error == nil {
+		if r.Status < 300 && r.Error == nil && !(it.replaces && r.Status == http.StatusCreated) {
 			continue
 		}
 		if !each(Result{Tag: it.tag, Status: r.Status, Error: r.Error}) {
 			continue
 		}
 		n := copy(bytes[end:], bytes[it.start:it.end])
-		b.items[kept] = item{tag: it.tag, start: end, end: end + n}
+		b.items[kept] = item{tag: it.tag, start: end, end: end + n, replaces: it.replaces}
 		kept, end = kept+1, end+n
 	}
 	b.items = b.items[:kept]
@@ -146,7 +147,7 @@ func (b *Bulk) Split() *Bulk {
 	for _, it := range b.items[half:] {
 		start := other.buf.Len()
 		other.buf.Write(b.buf.Bytes()[it.start:it.end])
-		other.items = append(other.items, item{tag: it.tag, start: start, end: other.buf.Len()})
+		other.items = append(other.items, item{tag: it.tag, start: start, end: other.buf.Len(), replaces: it.replaces})
 	}
 	b.buf.Truncate(b.items[half].start)
 	b.items = b.items[:half]
