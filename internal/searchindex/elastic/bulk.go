@@ -1,9 +1,7 @@
 package elastic
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,10 +14,9 @@ import (
 
 // Bulk collects documents for one bulk request. Reuse it with Reset; it is not safe for concurrent use.
 type Bulk struct {
-	buf     bytes.Buffer
-	encoder *json.Encoder
-	items   []item
-	fields  searched
+	buf    []byte
+	items  []item
+	fields searched
 }
 
 type item struct {
@@ -28,12 +25,7 @@ type item struct {
 	replaces   bool
 }
 
-// source is a document as it is sent: what is kept, and what is only searched.
-type source struct {
-	*searchindex.Document
-	Search *searched `json:"search"`
-}
-
+// searched is what is not kept of a document, but searched.
 type searched struct {
 	Key    []string `json:"key,omitempty"`
 	Name   []string `json:"name,omitempty"`
@@ -43,7 +35,7 @@ type searched struct {
 
 // Reset empties the request.
 func (b *Bulk) Reset() {
-	b.buf.Reset()
+	b.buf = b.buf[:0]
 	b.items = b.items[:0]
 }
 
@@ -51,29 +43,24 @@ func (b *Bulk) Reset() {
 func (b *Bulk) Len() int { return len(b.items) }
 
 // Bytes is the size of the request.
-func (b *Bulk) Bytes() int { return b.buf.Len() }
+func (b *Bulk) Bytes() int { return len(b.buf) }
 
 // Add adds a document, to be indexed under its stream's version: an older one is replaced, the same or a
 // newer one stays. replaces says that there must be one. tag comes back with its result.
 func (b *Bulk) Add(tag int, d *searchindex.Document, replaces bool) error {
-	if b.encoder == nil {
-		b.encoder = json.NewEncoder(&b.buf)
-		b.encoder.SetEscapeHTML(false)
-	}
-	start := b.buf.Len()
-	line := b.buf.AvailableBuffer()
-	line = append(line, `{"index":{"_id":"`...)
+	line := append(b.buf, `{"index":{"_id":"`...)
 	line = append(line, d.ID...) // a stream ID needs no escaping
 	line = append(line, `","version":`...)
 	line = strconv.AppendInt(line, int64(d.Version), 10)
 	line = append(line, `,"version_type":"external"}}`+"\n"...)
-	b.buf.Write(line)
 	b.fields.of(d)
-	if err := b.encoder.Encode(source{Document: d, Search: &b.fields}); err != nil {
-		b.buf.Truncate(start)
+	line, err := appendDocument(line, d, &b.fields)
+	if err != nil {
 		return fmt.Errorf("encode the search document of %s: %w", d.ID, err)
 	}
-	b.items = append(b.items, item{tag: tag, start: start, end: b.buf.Len(), replaces: replaces})
+	start := len(b.buf)
+	b.buf = append(line, '\n')
+	b.items = append(b.items, item{tag: tag, start: start, end: len(b.buf), replaces: replaces})
 	return nil
 }
 
@@ -111,7 +98,7 @@ func (b *Bulk) Send(ctx context.Context, c *Client, alias string, each func(Resu
 		} `json:"items"`
 	}
 	path := "/" + alias + "/_bulk?require_alias=true&filter_path=errors,items.*.status,items.*.error"
-	if err := c.Do(ctx, http.MethodPost, path, NDJSON, b.buf.Bytes(), &answer); err != nil {
+	if err := c.Do(ctx, http.MethodPost, path, NDJSON, b.buf, &answer); err != nil {
 		var refused *Refused
 		if !errors.As(err, &refused) {
 			*b = Bulk{} // without an answer, the transport may still be reading the buffer
@@ -122,7 +109,6 @@ func (b *Bulk) Send(ctx context.Context, c *Client, alias string, each func(Resu
 		return fmt.Errorf("%w: Elasticsearch at %s answers for %d of %d documents", event.ErrUnavailable, c.server, len(answer.Items), len(b.items))
 	}
 	kept, end := 0, 0
-	bytes := b.buf.Bytes()
 	for i, it := range b.items {
 		r := answer.Items[i].Index
 		if r.Status < 300 && r.Error == nil && !(it.replaces && r.Status == http.StatusCreated) {
@@ -131,12 +117,12 @@ func (b *Bulk) Send(ctx context.Context, c *Client, alias string, each func(Resu
 		if !each(Result{Tag: it.tag, Status: r.Status, Error: r.Error}) {
 			continue
 		}
-		n := copy(bytes[end:], bytes[it.start:it.end])
+		n := copy(b.buf[end:], b.buf[it.start:it.end])
 		b.items[kept] = item{tag: it.tag, start: end, end: end + n, replaces: it.replaces}
 		kept, end = kept+1, end+n
 	}
 	b.items = b.items[:kept]
-	b.buf.Truncate(end)
+	b.buf = b.buf[:end]
 	return nil
 }
 
@@ -145,11 +131,11 @@ func (b *Bulk) Split() *Bulk {
 	half := len(b.items) / 2
 	other := &Bulk{}
 	for _, it := range b.items[half:] {
-		start := other.buf.Len()
-		other.buf.Write(b.buf.Bytes()[it.start:it.end])
-		other.items = append(other.items, item{tag: it.tag, start: start, end: other.buf.Len(), replaces: it.replaces})
+		start := len(other.buf)
+		other.buf = append(other.buf, b.buf[it.start:it.end]...)
+		other.items = append(other.items, item{tag: it.tag, start: start, end: len(other.buf), replaces: it.replaces})
 	}
-	b.buf.Truncate(b.items[half].start)
+	b.buf = b.buf[:b.items[half].start]
 	b.items = b.items[:half]
 	return other
 }
