@@ -123,6 +123,7 @@ func (w *worker) session(ctx context.Context) error {
 		kgo.FetchMaxWait(250*time.Millisecond),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(cfg.SessionTimeout),
+		kgo.HeartbeatInterval(min(3*time.Second, cfg.SessionTimeout/3)),
 		kgo.RebalanceTimeout(max(cfg.SessionTimeout, 30*time.Second)),
 		kgo.ProducerLinger(0),
 		kgo.ProducerBatchCompression(codecs[cfg.Compression]),

@@ -69,6 +69,8 @@ type Config struct {
 	From From
 	// BatchRecords (default 1,000) bounds the events of one transaction.
 	BatchRecords int
+	// SessionTimeout (default 45 s) is how long the group waits for a member that went silent.
+	SessionTimeout time.Duration
 	// RetryMin (default 100 ms) and RetryMax (default 10 s) bound the pause before a failed session is made anew.
 	RetryMin, RetryMax time.Duration
 	// UnreadyAfter (default 30 s) is how long it may fail before it reports that it is not ready.
@@ -80,6 +82,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.Prefix = cmp.Or(c.Prefix, topology.DefaultPrefix)
 	c.BatchRecords = cmp.Or(c.BatchRecords, 1000)
+	c.SessionTimeout = cmp.Or(c.SessionTimeout, 45*time.Second)
 	c.RetryMin = cmp.Or(c.RetryMin, 100*time.Millisecond)
 	c.RetryMax = cmp.Or(c.RetryMax, 10*time.Second)
 	c.UnreadyAfter = cmp.Or(c.UnreadyAfter, 30*time.Second)

@@ -37,6 +37,8 @@ func (r *Reactor) session(ctx context.Context) error {
 	s, err := kgo.NewGroupTransactSession(append(append([]kgo.Opt{}, r.cfg.Client...),
 		kgo.ConsumerGroup(r.group),
 		kgo.ConsumeTopics(topics...),
+		kgo.SessionTimeout(r.cfg.SessionTimeout),
+		kgo.HeartbeatInterval(min(3*time.Second, r.cfg.SessionTimeout/3)),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
