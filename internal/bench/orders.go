@@ -45,14 +45,23 @@ func (o Orders) withDefaults() Orders {
 	return o
 }
 
-func (o Orders) inputs(log [][]batch, rounds int) map[string]any {
+func (o Orders) inputs(log [][]batch) map[string]any {
 	events, writes := 0, 0
 	for _, part := range log {
 		for i := range part {
 			events, writes = events+len(part[i].events), writes+len(part[i].rows)
 		}
 	}
-	return map[string]any{"orders": o.Count, "events": events, "writes": writes, "partitions": o.Partitions, "batch": o.Batch, "apart": o.Apart, "rounds": rounds}
+	return map[string]any{"orders": o.Count, "events": events, "writes": writes, "partitions": o.Partitions, "batch": o.Batch, "apart": o.Apart, "rounds": o.Rounds}
+}
+
+// forget drops the rows, which the garbage collector would go over again and again while ours is measured.
+func forget(log [][]batch) {
+	for _, part := range log {
+		for i := range part {
+			part[i].rows = nil
+		}
+	}
 }
 
 // order is an order as it is after a batch.

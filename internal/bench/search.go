@@ -35,6 +35,8 @@ func RunSearch(ctx context.Context, c Search) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	inputs := c.inputs(log)
+	forget(log)
 	ours := &side{name: "projection", run: c.onIndex(func(ctx context.Context, client *elastic.Client) (time.Duration, error) {
 		sink, err := elasticsearch.New(elasticsearch.Config{Client: client, Logger: c.Logger})
 		if err != nil {
@@ -48,7 +50,8 @@ func RunSearch(ctx context.Context, c Search) (*Report, error) {
 	if err := c.alternate(ctx, c.Rounds, c.Limit, c.Count, ours, bare); err != nil {
 		return nil, err
 	}
-	r := &Report{Bench: "search", Inputs: c.inputs(log, len(ours.rates)), Ours: Figures{Rate: median(ours.rates)}, Bare: Figures{Rate: median(bare.rates)}}
+	inputs["rounds"] = len(ours.rates)
+	r := &Report{Bench: "search", Inputs: inputs, Ours: Figures{Rate: median(ours.rates)}, Bare: Figures{Rate: median(bare.rates)}}
 	return r.finish(), nil
 }
 
