@@ -51,6 +51,10 @@ func (s *step) command(p *partition, r *kgo.Record, now time.Time) (event.Outcom
 	if len(o.State) > p.limits.eventBytes {
 		o.State = nil
 	}
+	o.Message = clipped(o.Message)
+	for i := range o.Fields {
+		o.Fields[i].Field, o.Fields[i].Message = clipped(o.Fields[i].Field), clipped(o.Fields[i].Message)
+	}
 	rec := s.enc.Outcome(&o, p.topics.Outcomes)
 	s.emit(rec)
 	p.over.outcome = rec
@@ -70,20 +74,19 @@ func (s *step) decide(p *partition, r *kgo.Record, c *event.Command, content str
 	if want := topology.PartitionOfStream(c.Stream, p.count); want != p.number {
 		return invalid(CodeWrongPartition, fmt.Sprintf("the key %s belongs on partition %d of %d (murmur2), not on %d", c.Stream, want, p.count, p.number), nil)
 	}
-	body, err := p.typ.Codec.DecodeCommand(c.Type, content, r.Value)
+	body, fields, err := s.read(p, c, content, r.Value)
 	switch {
 	case errors.Is(err, event.ErrUnknownType):
 		return invalid(CodeUnknownCommand, fmt.Sprintf("%s takes no command %q", p.typ.Name, c.Type), nil)
 	case err != nil:
 		return invalid(CodeMalformed, err.Error(), nil)
-	}
-	if fields := p.typ.Codec.ValidateCommand(body); len(fields) > 0 {
+	case len(fields) > 0:
 		return invalid(CodeInvalid, "the command breaks the rules of its schema", fields)
 	}
 
 	// 2. Load and replay.
 	l, err := p.load(c.Stream)
-	if errors.Is(err, event.ErrUndecodable) || errors.Is(err, event.ErrUnknownType) {
+	if err != nil && unreadable(err) {
 		o.Kind, o.Code, o.Message = event.Rejected, CodeStreamUndecodable, "the stream holds an event that cannot be read"
 		return nil
 	}
@@ -149,6 +152,22 @@ func (s *step) decide(p *partition, r *kgo.Record, c *event.Command, content str
 	return s.withState(p, c, next, o)
 }
 
+// read decodes and validates a body. A codec that panics over it has found it malformed.
+func (s *step) read(p *partition, c *event.Command, content string, data []byte) (body any, fields []event.FieldError, err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			if s.panicked != nil {
+				s.panicked(p, c, reason, debug.Stack())
+			}
+			body, fields, err = nil, nil, fmt.Errorf("%w: the body could not be read", event.ErrMalformed)
+		}
+	}()
+	if body, err = p.typ.Codec.DecodeCommand(c.Type, content, data); err != nil {
+		return nil, nil, err
+	}
+	return body, p.typ.Codec.ValidateCommand(body), nil
+}
+
 // run calls the aggregate's own functions: the events with their envelopes, and the state after them.
 // An aggregate that panics has rejected the command.
 func (s *step) run(p *partition, c *event.Command, body any, l *loaded) (next *loaded, events []event.Envelope, err error) {
@@ -174,7 +193,7 @@ func (s *step) run(p *partition, c *event.Command, body any, l *loaded) (next *l
 			CausationID: c.ID, CorrelationID: c.CorrelationID, TraceParent: c.TraceParent, Principal: c.Principal}
 		env.Type, env.ContentType, env.Data, err = p.typ.Codec.EncodeEvent(nil, b)
 		if err != nil {
-			return nil, nil, fmt.Errorf("encode an event of %s/%s: %w", p.typ.Name, c.Stream, err)
+			return nil, nil, event.Reject(CodeInternal, "an event could not be encoded")
 		}
 		if len(env.Data) > p.limits.eventBytes {
 			return nil, nil, event.Reject(CodeEventTooLarge, "the event %s would have %d bytes; at most %d are allowed", env.Type, len(env.Data), p.limits.eventBytes)
@@ -196,9 +215,19 @@ func (s *step) withState(p *partition, c *event.Command, l *loaded, o *event.Out
 	if !c.ReturnState || l.Version == 0 {
 		return nil
 	}
-	var err error
-	o.State, err = p.typ.Codec.EncodeState(nil, l.State)
-	return err
+	if state, err := p.encodeState(l.State); err == nil {
+		o.State = state
+	}
+	return nil
+}
+
+// clipped bounds a text of an outcome: one that the broker refuses would be decided for ever.
+func clipped(s string) string {
+	const limit = 2 << 10
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "…"
 }
 
 // recorded is the time to record: the clock's, in microseconds, as that is what every store keeps, but

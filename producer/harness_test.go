@@ -269,7 +269,7 @@ func (l *lab) logged(topic string) []*kgo.Record {
 	var out []*kgo.Record
 	for n := range l.partitions {
 		end, _ := listed.Lookup(topic, n)
-		err := readLog(ctx, l.kafka, span{topic: topic, partition: n, to: end.Offset}, false, nil, func(r *kgo.Record) error {
+		err := readLog(ctx, l.kafka, span{topic: topic, partition: n, to: end.Offset}, nil, nil, func(r *kgo.Record) error {
 			out = append(out, r)
 			return nil
 		})

@@ -16,8 +16,8 @@ import (
 // Run reads the outcomes topics, from their ends as of its start, until the context ends. Then commands
 // still waiting are given event.ErrOutcomeUnknown, and the connections are closed. Run it once.
 func (p *Publisher) Run(ctx context.Context) error {
+	defer p.wait.all(fmt.Errorf("%w: shutting down", event.ErrOutcomeUnknown)) // last: nothing is sent any more
 	defer p.cl.Close()
-	defer p.wait.all(fmt.Errorf("%w: shutting down", event.ErrOutcomeUnknown))
 	from, byTopic, err := p.outcomeEnds(ctx)
 	if ctx.Err() != nil {
 		return nil

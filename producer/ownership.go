@@ -15,7 +15,7 @@ import (
 // assigned begins to restore partitions. They are not fetched until that is done; the others go on meanwhile.
 func (w *worker) assigned(life context.Context, cl *kgo.Client, m map[string][]int32) {
 	cl.PauseFetchPartitions(m)
-	w.revoked(m) // what is still held here was lost without our being told
+	w.revoked(m, false) // what is still held here was lost without our being told
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.mu.joined = true
@@ -29,9 +29,11 @@ func (w *worker) assigned(life context.Context, cl *kgo.Client, m map[string][]i
 }
 
 // revoked gives partitions up, at the end of the transaction where one is in progress. A transaction
-// is never ended in here: the session's lock is held.
-func (w *worker) revoked(m map[string][]int32) {
+// is never ended in here: the session's lock is held. disarmed says that the session will not tell of
+// another revocation until it is armed again.
+func (w *worker) revoked(m map[string][]int32, disarmed bool) {
 	w.mu.Lock()
+	w.mu.revoked = w.mu.revoked || disarmed
 	for topic, numbers := range m {
 		for _, n := range numbers {
 			tp := topicPartition{topic, n}

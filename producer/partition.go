@@ -43,6 +43,8 @@ type partition struct {
 	// cp is what the store has; the round in progress is in round.
 	cp    checkpoint
 	round round
+	// damaged says that the store contradicts itself: it is made again when it is next restored.
+	damaged bool
 
 	over overlay
 }
@@ -61,6 +63,8 @@ type overlay struct {
 	// says that it ends the checkpoint round.
 	snapshots []event.StreamID
 	roundDone bool
+	// after is the last stream that the round has looked at.
+	after event.StreamID
 }
 
 // appended is an event in the transaction with its record, which has the offset once it is written.
@@ -77,7 +81,7 @@ func (p *partition) begin() {
 		p.over.streams, p.over.known = map[event.StreamID]*loaded{}, map[knownKey]*known{}
 	}
 	p.over.events = p.over.events[:0]
-	p.over.snapshots, p.over.roundDone = p.over.snapshots[:0], false
+	p.over.snapshots, p.over.roundDone, p.over.after = p.over.snapshots[:0], false, ""
 	p.over.outcome = nil
 	p.over.nextCommand = p.cp.NextCommand
 	p.over.lastAppend = p.cp.LastAppend
@@ -93,14 +97,24 @@ func (p *partition) abort() {
 
 // load returns the stream's current state: from the overlay, the cache, or the store, where it is
 // replayed from the latest snapshot. A stream that does not exist has version 0.
-func (p *partition) load(id event.StreamID) (*loaded, error) {
+// An event or a state that cannot be read, or that the aggregate panics over, is event.ErrUndecodable;
+// any other error means that the store is damaged.
+func (p *partition) load(id event.StreamID) (l *loaded, err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			l, err = nil, fmt.Errorf("%w: load %s/%s: panic: %v", event.ErrUndecodable, p.typ.Name, id, reason)
+		}
+		if err != nil && !unreadable(err) {
+			p.damaged = true
+		}
+	}()
 	if l, ok := p.over.streams[id]; ok {
 		return l, nil
 	}
 	if l, ok := p.cache.get(id); ok {
 		return l, nil
 	}
-	l := &loaded{id: id, Snapshot: p.typ.Begin()}
+	l = &loaded{id: id, Snapshot: p.typ.Begin()}
 	h, ok, err := p.store.head(id)
 	if err != nil {
 		return nil, fmt.Errorf("load %s/%s: %w", p.typ.Name, id, err)
@@ -147,6 +161,21 @@ func (p *partition) load(id event.StreamID) (*loaded, error) {
 	return l, nil
 }
 
+// unreadable reports whether the stream, not the store, is at fault.
+func unreadable(err error) bool {
+	return errors.Is(err, event.ErrUndecodable) || errors.Is(err, event.ErrUnknownType)
+}
+
+// encodeState is the codec's, but for its panics.
+func (p *partition) encodeState(state any) (data []byte, err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			data, err = nil, fmt.Errorf("encode a state of %s: panic: %v", p.typ.Name, reason)
+		}
+	}()
+	return p.typ.Codec.EncodeState(nil, state)
+}
+
 // lookup finds an accepted command in the overlay or the window.
 func (p *partition) lookup(key knownKey) (*known, error) {
 	if k, ok := p.over.known[key]; ok {
@@ -156,6 +185,7 @@ func (p *partition) lookup(key knownKey) (*known, error) {
 		return nil, nil
 	}
 	k, ok, err := p.store.known(p.cp.Epoch, key)
+	p.damaged = p.damaged || err != nil
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -167,7 +197,10 @@ func (p *partition) lookup(key knownKey) (*known, error) {
 func (p *partition) commit() (err error) {
 	defer p.abort()
 	b := p.store.db.NewBatch()
-	defer func() { err = errors.Join(err, b.Close()) }()
+	defer func() {
+		err = errors.Join(err, b.Close())
+		p.damaged = p.damaged || err != nil
+	}()
 	cp := p.cp
 	var scratch []byte
 	for id, l := range p.over.streams {
@@ -242,12 +275,9 @@ func (p *partition) inline(b *pebble.Batch, id event.StreamID, l *loaded) error 
 	if l.bytes > 8*p.limits.inline { // larger than it can be: not worth encoding
 		return nil
 	}
-	data, err := p.typ.Codec.EncodeState(nil, l.State)
-	if err != nil {
-		return fmt.Errorf("state of %s/%s: %w", p.typ.Name, id, err)
-	}
-	if len(data) > p.limits.inline {
-		return nil
+	data, err := p.encodeState(l.State)
+	if err != nil || len(data) > p.limits.inline {
+		return nil //nolint:nilerr // a state that cannot be encoded is kept as its events
 	}
 	if data == nil {
 		data = []byte{}
@@ -269,7 +299,10 @@ func (p *partition) inline(b *pebble.Batch, id event.StreamID, l *loaded) error 
 
 // putSnapshot replaces the stream's stored events by its state.
 func (p *partition) putSnapshot(b *pebble.Batch, l *loaded) error {
-	data, err := p.typ.Codec.EncodeState(nil, l.State)
+	data, err := p.encodeState(l.State)
+	if err != nil && !l.inlined {
+		return nil //nolint:nilerr // its events are there
+	}
 	if err != nil {
 		return fmt.Errorf("snapshot of %s/%s: %w", p.typ.Name, l.id, err)
 	}

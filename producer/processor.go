@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -121,6 +124,14 @@ func (p *Processor) acquire(ctx context.Context, t *decider.Type, number int32) 
 	var s *store
 	if err == nil {
 		s, err = openStore(dir, p.cache, pebbleLog{p.cfg.Logger})
+	}
+	if err != nil && !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.ENOSPC) {
+		// Whatever is wrong with it, the log has everything. It is kept for whoever wants to know.
+		aside := dir + ".damaged-" + strconv.FormatInt(time.Now().Unix(), 10)
+		p.cfg.Logger.Error("the local store cannot be opened: setting it aside and making it again from the log", "dir", dir, "aside", aside, "err", err)
+		if err = os.Rename(dir, aside); err == nil {
+			s, err = openStore(dir, p.cache, pebbleLog{p.cfg.Logger})
+		}
 	}
 	if err != nil {
 		free()

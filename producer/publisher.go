@@ -218,7 +218,7 @@ func (p *Publisher) send(ctx context.Context, c *event.Command, aggregate, conte
 	}
 	w := p.wait.add(waitKey{aggregate, c.Stream, c.ID}, rec.Partition, done)
 	// The broker may get it even when the caller no longer waits; so the caller's context does not end it.
-	p.cl.Produce(context.WithoutCancel(ctx), rec, func(r *kgo.Record, err error) {
+	p.cl.TryProduce(context.WithoutCancel(ctx), rec, func(r *kgo.Record, err error) {
 		if err != nil {
 			p.wait.give(w, event.Outcome{}, produceError(aggregate, err))
 			return
@@ -235,7 +235,7 @@ func produceError(aggregate string, err error) error {
 	switch {
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
 		category = event.ErrInvalid
-	case errors.Is(err, kgo.ErrRecordTimeout), errors.Is(err, kgo.ErrMaxBuffered), errors.Is(err, kgo.ErrClientClosed), errors.Is(err, kgo.ErrRecordRetries):
+	case errors.Is(err, kgo.ErrRecordTimeout), errors.Is(err, kgo.ErrMaxBuffered), errors.Is(err, kgo.ErrRecordRetries):
 		category = event.ErrUnavailable
 	}
 	return fmt.Errorf("%w: publish to %s: %w", category, aggregate, err)

@@ -28,9 +28,9 @@ func (s span) String() string {
 // read, which may mean waiting for an open transaction in it to end: stuck is then called, now and
 // then, to do something about it. Records are only valid during f.
 //
-// Where the end of a span cannot be seen (compaction removed it), compacted makes it enough that the
-// broker has nothing more to give.
-func readLog(ctx context.Context, opts []kgo.Opt, s span, compacted bool, stuck func(context.Context) error, f func(*kgo.Record) error) error {
+// Where the end of a span cannot be seen (compaction removed it), compacted, which reports whether
+// everything before the end is decided, makes it enough that the broker then has nothing more to give.
+func readLog(ctx context.Context, opts []kgo.Opt, s span, compacted func(context.Context) (bool, error), stuck func(context.Context) error, f func(*kgo.Record) error) error {
 	if s.from >= s.to {
 		return nil
 	}
@@ -82,8 +82,17 @@ func readLog(ctx context.Context, opts []kgo.Opt, s span, compacted bool, stuck 
 			idle = 0
 			continue
 		}
-		if idle++; compacted && idle > 1 {
-			return nil
+		if compacted != nil {
+			decided, err := compacted(ctx)
+			if err != nil {
+				return fmt.Errorf("read %v: %w", s, err)
+			}
+			if decided {
+				idle++
+			}
+			if idle > 1 { // the first may have been on its way before the end was decided
+				return nil
+			}
 		}
 		if stuck != nil {
 			if err := stuck(ctx); err != nil {
@@ -98,6 +107,21 @@ func readLog(ctx context.Context, opts []kgo.Opt, s span, compacted bool, stuck 
 func ends(ctx context.Context, adm *kadm.Client, partition int32, topics ...string) (map[string]int64, error) {
 	listed, err := adm.ListEndOffsets(ctx, topics...)
 	return offsets(listed, err, partition, topics)
+}
+
+// starts returns the offsets at which they begin.
+func starts(ctx context.Context, adm *kadm.Client, partition int32, topics ...string) (map[string]int64, error) {
+	listed, err := adm.ListStartOffsets(ctx, topics...)
+	return offsets(listed, err, partition, topics)
+}
+
+// settled returns a function that reports whether no transaction is open before the offset.
+func settled(adm *kadm.Client, s span) func(context.Context) (bool, error) {
+	return func(ctx context.Context) (bool, error) {
+		listed, err := adm.ListCommittedOffsets(ctx, s.topic)
+		stable, err := offsets(listed, err, s.partition, []string{s.topic})
+		return err == nil && stable[s.topic] >= s.to, err
+	}
 }
 
 func offsets(listed kadm.ListedOffsets, err error, partition int32, topics []string) (map[string]int64, error) {

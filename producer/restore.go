@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"time"
 
@@ -46,9 +47,18 @@ func (rs *restorer) restore(ctx context.Context, p *partition, eventsID [16]byte
 	if err != nil {
 		return 0, err
 	}
+	start, err := starts(ctx, adm, p.number, p.topics.Events, p.topics.Outcomes)
+	if err != nil {
+		return 0, err
+	}
+	log := bounds{start: start, end: end, eventsID: eventsID, committed: committed}
 	cp, ok, err := p.store.checkpoint()
 	if err != nil || ok && (cp.Codec != p.typ.Codec.Version() || cp.Fingerprint != p.typ.Fingerprint) {
 		rs.log.Info("discarding the local store: it is of another codec or fold", "partition", p.String(), "err", err)
+		ok = false
+	}
+	if ok && p.damaged {
+		rs.log.Warn("discarding the local store: it is damaged", "partition", p.String())
 		ok = false
 	}
 	if ok {
@@ -58,8 +68,11 @@ func (rs *restorer) restore(ctx context.Context, p *partition, eventsID [16]byte
 		if cp.NextEvent > end[p.topics.Events] {
 			return 0, lost(p, "%s ends at offset %d, but events up to %d were processed", p.topics.Events, end[p.topics.Events], cp.NextEvent)
 		}
+		if first := start[p.topics.Events]; first > cp.NextEvent {
+			return 0, lost(p, "%s begins at offset %d, but events only up to %d were processed", p.topics.Events, first, cp.NextEvent)
+		}
 		p.cp = cp
-		err = rs.tail(ctx, p, end)
+		err = rs.tail(ctx, p, log, p.cp.NextEvent)
 		if errors.Is(err, errGap) {
 			rs.log.Warn("the local store has a gap: making it again from the log", "partition", p.String(), "err", err)
 			ok = false
@@ -68,12 +81,13 @@ func (rs *restorer) restore(ctx context.Context, p *partition, eventsID [16]byte
 		}
 	}
 	for snapshots := true; !ok; snapshots = false {
-		if err := rs.scratch(ctx, p, eventsID, end, snapshots); err == nil {
+		if err := rs.scratch(ctx, p, log, snapshots); err == nil {
 			ok = true
 		} else if !errors.Is(err, errGap) || !snapshots {
 			return 0, err
 		}
 	}
+	p.damaged = false
 	p.cache.clear()
 	p.filter = newFilter(p.limits.windowCount)
 	if err := p.store.fill(p.filter); err != nil {
@@ -96,43 +110,62 @@ func lost(p *partition, format string, args ...any) error {
 // log can be read again from further back.
 var errGap = fmt.Errorf("%w: version gap", event.ErrCorrupt)
 
+// bounds are what a partition's topics hold, as of the barrier.
+type bounds struct {
+	start, end map[string]int64
+	eventsID   [16]byte
+	// committed is the group's offset; -1 for none.
+	committed int64
+}
+
 // scratch makes the store again from the log, beginning with the snapshots topic unless that failed.
-func (rs *restorer) scratch(ctx context.Context, p *partition, eventsID [16]byte, end map[string]int64, snapshots bool) error {
+func (rs *restorer) scratch(ctx context.Context, p *partition, log bounds, snapshots bool) error {
 	if err := p.store.clear(); err != nil {
 		return fmt.Errorf("restore %s: %w", p, err)
 	}
-	p.cp = checkpoint{Codec: p.typ.Codec.Version(), Fingerprint: p.typ.Fingerprint, EventsID: eventsID, LastAppend: -1}
-	adm := kadm.NewClient(rs.admin)
-	since, err := adm.ListOffsetsAfterMilli(ctx, time.Now().Add(-p.limits.windowAge).UnixMilli(), p.topics.Outcomes)
-	from, err := offsets(since, err, p.number, []string{p.topics.Outcomes})
-	if err != nil {
-		return err
-	}
-	p.cp.NextOutcome = max(0, from[p.topics.Outcomes])
-	if snapshots {
-		if err := rs.snapshots(ctx, p, end[p.topics.Snapshots]); err != nil {
+	p.cp = checkpoint{Codec: p.typ.Codec.Version(), Fingerprint: p.typ.Fingerprint, EventsID: log.eventsID, LastAppend: -1}
+	// The window needs what is recent, whatever the snapshots already cover. Without a committed offset
+	// the last outcome says where to go on, however old it is.
+	recent := map[string]int64{p.topics.Events: 0, p.topics.Outcomes: 0}
+	if log.committed >= 0 {
+		since := time.Now().Add(-p.limits.windowAge).UnixMilli()
+		listed, err := kadm.NewClient(rs.admin).ListOffsetsAfterMilli(ctx, since, p.topics.Events, p.topics.Outcomes)
+		if recent, err = offsets(listed, err, p.number, []string{p.topics.Events, p.topics.Outcomes}); err != nil {
 			return err
 		}
 	}
-	return rs.tail(ctx, p, end)
+	p.cp.NextOutcome = max(0, recent[p.topics.Outcomes])
+	from := int64(0)
+	if snapshots {
+		covered, err := rs.snapshots(ctx, p, log.end[p.topics.Snapshots])
+		if err != nil {
+			return err
+		}
+		if covered > log.end[p.topics.Events] {
+			return lost(p, "%s ends at offset %d, but there are snapshots of events up to %d", p.topics.Events, log.end[p.topics.Events], covered)
+		}
+		from = min(covered, max(0, recent[p.topics.Events]))
+	}
+	return rs.tail(ctx, p, log, from)
 }
 
-// snapshots loads the snapshots topic. Where one is unusable, none is used: the events have everything.
-func (rs *restorer) snapshots(ctx context.Context, p *partition, end int64) error {
+// snapshots loads the snapshots topic and returns from which event on they do not cover the log; 0
+// where they are of no use. Where one is unusable, none is used: the events have everything.
+func (rs *restorer) snapshots(ctx context.Context, p *partition, end int64) (covered int64, err error) {
 	w := newRestoreBatch(p)
 	defer w.close()
-	usable, next := true, int64(0)
+	usable := true
 	s := span{topic: p.topics.Snapshots, partition: p.number, to: end}
-	err := readLog(ctx, rs.opts, s, true, rs.stuck(p, s.topic), func(r *kgo.Record) error {
+	err = readLog(ctx, rs.opts, s, settled(kadm.NewClient(rs.admin), s), rs.stuck(p, s.topic), func(r *kgo.Record) error {
 		switch {
 		case !usable || !r.Attrs.IsTransactional() || r.Value == nil:
 			return nil
 		case string(r.Key) == markerKey:
 			m, ok := parseMarker(r.Value, &p.cp)
 			if usable = ok; ok {
-				next = m.EventOffset
-				p.cp.LastAppend = max(p.cp.LastAppend, m.AppendOffset-1)
-				p.cp.NextCommand = max(p.cp.NextCommand, m.CommandOffset)
+				covered = m.EventOffset
+				w.cp.LastAppend = max(w.cp.LastAppend, m.AppendOffset-1)
+				w.cp.NextCommand = max(w.cp.NextCommand, m.CommandOffset)
 			}
 			return nil
 		case strings.HasPrefix(string(r.Key), "!"):
@@ -145,52 +178,99 @@ func (rs *restorer) snapshots(ctx context.Context, p *partition, end int64) erro
 		return w.snapshot(event.StreamID(r.Key), h, state)
 	})
 	if err != nil {
-		return fmt.Errorf("restore %s: %w", p, err)
+		return 0, fmt.Errorf("restore %s: %w", p, err)
 	}
-	if !usable || next == 0 {
+	if !usable || covered == 0 {
 		rs.log.Info("no usable snapshots: reading all events", "partition", p.String())
 		p.cp.LastAppend, p.cp.NextCommand = -1, 0
-		return p.store.clear()
+		return 0, p.store.clear()
 	}
-	p.cp.NextEvent = next
-	return w.flush()
+	return covered, w.flush()
 }
 
-// tail reads events, then outcomes, from the checkpoint up to the ends.
-func (rs *restorer) tail(ctx context.Context, p *partition, end map[string]int64) error {
+// tail reads events from the given offset on, and outcomes from the checkpoint's, up to the ends, side
+// by side in the order of their commands, so that the window is filled as it was when they were decided.
+func (rs *restorer) tail(ctx context.Context, p *partition, log bounds, from int64) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	w := newRestoreBatch(p)
 	defer w.close()
+	outcomes := make(chan event.Outcome, 1024)
+	read := make(chan error, 1)
+	so := span{topic: p.topics.Outcomes, partition: p.number, from: max(p.cp.NextOutcome, log.start[p.topics.Outcomes]), to: log.end[p.topics.Outcomes]}
+	go func() {
+		defer close(outcomes)
+		var names record.Names
+		read <- readLog(ctx, rs.opts, so, nil, rs.stuck(p, so.topic), func(r *kgo.Record) error {
+			o, err := record.ParseOutcome(r, p.typ.Name, &names)
+			if err != nil {
+				rs.log.Warn("skipping a record", "err", err)
+				return nil
+			}
+			select {
+			case outcomes <- o:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
+	var next *event.Outcome
+	// before hands on the outcomes of the commands before the offset, and returns that of the one at it.
+	before := func(offset int64) (*event.Outcome, error) {
+		for {
+			if next == nil {
+				o, ok := <-outcomes
+				if !ok {
+					return nil, nil
+				}
+				next = &o
+			}
+			if next.CommandOffset >= offset {
+				if next.CommandOffset == offset {
+					return next, nil
+				}
+				return nil, nil
+			}
+			if err := w.outcome(next); err != nil {
+				return nil, err
+			}
+			next = nil
+		}
+	}
 	var names record.Names
 	var env event.Envelope
-	s := span{topic: p.topics.Events, partition: p.number, from: p.cp.NextEvent, to: end[p.topics.Events]}
-	began := s.from
-	err := readLog(ctx, rs.opts, s, false, rs.stuck(p, s.topic), func(r *kgo.Record) error {
+	s := span{topic: p.topics.Events, partition: p.number, from: max(from, log.start[p.topics.Events]), to: log.end[p.topics.Events]}
+	err := readLog(ctx, rs.opts, s, nil, rs.stuck(p, s.topic), func(r *kgo.Record) error {
 		if rs.progress != nil && r.Offset%1024 == 0 {
-			rs.progress(p, r.Offset-began, s.to-began)
+			rs.progress(p, r.Offset-s.from, s.to-s.from)
 		}
 		if err := record.ParseEvent(r, p.typ.Name, &names, &env); err != nil {
 			rs.log.Warn("skipping a record", "err", err)
 			return nil
 		}
-		return w.event(&env)
-	})
-	if err != nil {
-		return fmt.Errorf("restore %s: %w", p, err)
-	}
-	w.cp.NextEvent = max(w.cp.NextEvent, s.to)
-	s = span{topic: p.topics.Outcomes, partition: p.number, from: p.cp.NextOutcome, to: end[p.topics.Outcomes]}
-	err = readLog(ctx, rs.opts, s, false, rs.stuck(p, s.topic), func(r *kgo.Record) error {
-		o, err := record.ParseOutcome(r, p.typ.Name, &names)
-		if err != nil {
-			rs.log.Warn("skipping a record", "err", err)
-			return nil
+		var o *event.Outcome
+		if env.LastOfCommand {
+			var err error
+			if o, err = before(env.CommandOffset); err != nil {
+				return err
+			}
 		}
-		return w.outcome(&o)
+		return w.event(&env, o)
 	})
+	if err == nil {
+		_, err = before(math.MaxInt64)
+	}
+	if err == nil {
+		err = <-read
+	}
+	cancel()
+	for range outcomes { // let the reader end
+	}
 	if err != nil {
 		return fmt.Errorf("restore %s: %w", p, err)
 	}
-	w.cp.NextOutcome = max(w.cp.NextOutcome, s.to)
+	w.cp.NextEvent, w.cp.NextOutcome = max(w.cp.NextEvent, s.to), max(w.cp.NextOutcome, so.to)
 	p.round.events += w.events
 	return w.flush()
 }
@@ -213,15 +293,20 @@ type restoreBatch struct {
 	cp    checkpoint
 	batch *pebble.Batch
 	heads map[event.StreamID]*head
-	// command collects the event types of the command being read.
+	// command collects the event types of the command being read; known the window's new entries, in order.
 	command []string
-	known   map[knownKey]*known
+	known   []knownEntry
 	events  int64
 	scratch []byte
 }
 
+type knownEntry struct {
+	key knownKey
+	known
+}
+
 func newRestoreBatch(p *partition) *restoreBatch {
-	return &restoreBatch{p: p, cp: p.cp, batch: p.store.db.NewBatch(), heads: map[event.StreamID]*head{}, known: map[knownKey]*known{}}
+	return &restoreBatch{p: p, cp: p.cp, batch: p.store.db.NewBatch(), heads: map[event.StreamID]*head{}}
 }
 
 const restoreBatchBytes = 4 << 20
@@ -246,13 +331,14 @@ func (w *restoreBatch) snapshot(id event.StreamID, h head, state []byte) error {
 	return w.step()
 }
 
-func (w *restoreBatch) event(e *event.Envelope) error {
+// event takes an event, and its command's outcome where it is the command's last and there is one.
+func (w *restoreBatch) event(e *event.Envelope, o *event.Outcome) error {
 	h, err := w.head(e.Stream)
 	if err != nil {
 		return err
 	}
 	if e.Version <= h.Version && e.Offset <= h.Offset {
-		return w.seen(e) // a snapshot made after the marker has it
+		return w.seen(e, o) // a snapshot made after the marker has it
 	}
 	if e.Version != h.Version+1 {
 		return fmt.Errorf("%w: stream %s/%s has version %d at offset %d after version %d at offset %d",
@@ -276,53 +362,39 @@ func (w *restoreBatch) event(e *event.Envelope) error {
 		}
 	}
 	w.events++
-	return w.seen(e)
+	return w.seen(e, o)
 }
 
 // seen takes note of the event's command: a command that has events was accepted, whether or not its
 // outcome is there.
-func (w *restoreBatch) seen(e *event.Envelope) error {
+func (w *restoreBatch) seen(e *event.Envelope, o *event.Outcome) error {
 	w.cp.LastAppend = max(w.cp.LastAppend, e.CommandOffset)
 	w.cp.NextCommand = max(w.cp.NextCommand, e.CommandOffset+1)
 	w.command = append(w.command, e.Type)
-	if e.LastOfCommand {
-		w.known[knownKeyOf(e.Stream, e.Principal, e.CausationID)] = &known{Offset: e.CommandOffset, Recorded: e.RecordedTime.UnixNano(), Version: e.Version, Types: w.command}
-		w.command = nil
-		w.cp.NextEvent = e.Offset + 1
-		return w.step()
+	if !e.LastOfCommand {
+		return nil
 	}
-	return nil
+	k := known{Offset: e.CommandOffset, Recorded: e.RecordedTime.UnixNano(), Version: e.Version, Types: w.command}
+	if o != nil && o.CommandID == e.CausationID {
+		k.Digest = o.Digest
+	}
+	w.known = append(w.known, knownEntry{knownKeyOf(e.Stream, e.Principal, e.CausationID), k})
+	w.command = nil
+	w.cp.NextEvent = max(w.cp.NextEvent, e.Offset+1)
+	return w.step()
 }
 
-// outcome completes the window: digests, and accepted commands that had nothing to do. An accepted
-// outcome whose events are not there does not count: its transaction was torn by the end of a broker
-// that commits partition by partition (kfake does).
+// outcome takes the outcome of a command that has no events here. An accepted one that claims some does
+// not count: its transaction was torn by the end of a broker that commits partition by partition (kfake
+// does), or they are older than what is read.
 func (w *restoreBatch) outcome(o *event.Outcome) error {
 	w.cp.NextCommand = max(w.cp.NextCommand, o.CommandOffset+1)
-	if o.Kind != event.Accepted || o.Replayed {
+	w.cp.NextOutcome = max(w.cp.NextOutcome, o.Offset+1)
+	if o.Kind != event.Accepted || o.Replayed || len(o.Events) > 0 {
 		return nil
 	}
-	key := knownKeyOf(o.Stream, o.Principal, o.CommandID)
-	k, ok := w.known[key]
-	if !ok {
-		found, exists, err := w.p.store.known(w.cp.Epoch, key)
-		if err != nil {
-			return err
-		}
-		if exists {
-			k, ok = &found, true
-		}
-	}
-	switch {
-	case ok && k.Offset == o.CommandOffset:
-		k.Digest = o.Digest
-	case ok || len(o.Events) > 0:
-		return nil
-	default:
-		k = &known{Offset: o.CommandOffset, Recorded: o.RecordedTime.UnixNano(), Version: o.Version, Digest: o.Digest}
-	}
-	w.known[key] = k
-	w.cp.NextOutcome = o.Offset + 1
+	w.known = append(w.known, knownEntry{knownKeyOf(o.Stream, o.Principal, o.CommandID),
+		known{Offset: o.CommandOffset, Recorded: o.RecordedTime.UnixNano(), Version: o.Version, Digest: o.Digest}})
 	return w.step()
 }
 
@@ -342,8 +414,8 @@ func (w *restoreBatch) flush() error {
 			return err
 		}
 	}
-	for key, k := range w.known {
-		if w.scratch, err = putKnown(w.batch, &w.cp, &w.p.limits, key, k, w.scratch); err != nil {
+	for i := range w.known {
+		if w.scratch, err = putKnown(w.batch, &w.cp, &w.p.limits, w.known[i].key, &w.known[i].known, w.scratch); err != nil {
 			return err
 		}
 	}
@@ -356,7 +428,7 @@ func (w *restoreBatch) flush() error {
 	w.p.cp = w.cp
 	w.batch.Reset()
 	clear(w.heads)
-	clear(w.known)
+	w.known = w.known[:0]
 	return nil
 }
 

@@ -34,6 +34,8 @@ type round struct {
 	active bool
 	marker cqrsflowv1.CheckpointMarker
 	after  event.StreamID
+	// incomplete: a stream has no snapshot, so the round gets no marker, which would speak for all.
+	incomplete bool
 }
 
 // due reports whether a round should begin.
@@ -50,7 +52,7 @@ func (p *partition) advance(now time.Time, emit emit) error {
 		if !p.due(now) {
 			return nil
 		}
-		r.active, r.after, r.events, r.last = true, "", 0, now
+		r.active, r.incomplete, r.after, r.events, r.last = true, false, "", 0, now
 		r.marker = cqrsflowv1.CheckpointMarker{EventOffset: p.cp.NextEvent, AppendOffset: p.cp.LastAppend + 1, CommandOffset: p.cp.NextCommand,
 			TopicId: fmt.Sprintf("%x", p.cp.EventsID), RecordedTimeUnixNano: now.UnixNano(), Fingerprint: p.cp.Fingerprint}
 	}
@@ -63,18 +65,21 @@ func (p *partition) advance(now time.Time, emit emit) error {
 		if err != nil {
 			return fmt.Errorf("checkpoint round of %s: %w", p, err)
 		}
-		if rec != nil {
-			emit(rec)
+		p.over.after = id
+		if rec == nil {
+			r.incomplete = true
+			continue
 		}
+		emit(rec)
 		p.over.snapshots = append(p.over.snapshots, id)
 	}
-	if len(streams) < p.limits.roundStep {
+	p.over.roundDone = len(streams) < p.limits.roundStep
+	if p.over.roundDone && !r.incomplete {
 		value, err := proto.Marshal(&r.marker)
 		if err != nil {
 			return fmt.Errorf("checkpoint round of %s: %w", p, err)
 		}
 		emit(&kgo.Record{Topic: p.topics.Snapshots, Partition: p.number, Key: []byte(markerKey), Value: value})
-		p.over.roundDone = true
 	}
 	return nil
 }
@@ -83,15 +88,15 @@ func (p *partition) advance(now time.Time, emit emit) error {
 // then the events have to do.
 func (p *partition) snapshotRecord(id event.StreamID) (*kgo.Record, error) {
 	l, err := p.load(id)
+	if err != nil && !unreadable(err) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, nil //nolint:nilerr // a stream that cannot be replayed gets no snapshot; its commands are rejected with the reason
 	}
-	state, err := p.typ.Codec.EncodeState(nil, l.State)
-	if err != nil {
-		return nil, err
-	}
-	if len(state) > p.limits.eventBytes {
-		return nil, nil
+	state, err := p.encodeState(l.State)
+	if err != nil || len(state) > p.limits.eventBytes {
+		return nil, nil //nolint:nilerr // likewise
 	}
 	value, err := proto.Marshal(&cqrsflowv1.Snapshot{Version: int64(l.Version), EventOffset: l.head.Offset, CodecVersion: p.typ.Codec.Version(),
 		Fingerprint: p.typ.Fingerprint, State: state, RecordedTimeUnixNano: l.head.RecordedTime, EffectiveTimeMaxUnixNano: l.head.EffectiveMax, Hash: hashOf(state)})
@@ -105,11 +110,11 @@ func hashOf(state []byte) []byte {
 
 // rounded adds to the batch what a committed transaction did for the round.
 func (p *partition) rounded(b *pebble.Batch) error {
-	if len(p.over.snapshots) == 0 && !p.over.roundDone {
+	if p.over.after == "" && !p.over.roundDone {
 		return nil
 	}
+	p.round.after = max(p.round.after, p.over.after)
 	for _, id := range p.over.snapshots {
-		p.round.after = id
 		if _, changed := p.over.streams[id]; changed {
 			continue // dirty again: the snapshot is of the state before
 		}

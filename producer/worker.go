@@ -39,6 +39,13 @@ type worker struct {
 	}
 }
 
+const (
+	// endGrace is how long a transaction may take to end once the processor is to stop.
+	endGrace = 8 * time.Second
+	// recordOverhead is room for key, headers and batch around the largest body.
+	recordOverhead = 64 << 10
+)
+
 type topicPartition struct {
 	topic  string
 	number int32
@@ -127,13 +134,14 @@ func (w *worker) session(ctx context.Context) error {
 		kgo.RebalanceTimeout(max(cfg.SessionTimeout, 30*time.Second)),
 		kgo.ProducerLinger(0),
 		kgo.ProducerBatchCompression(codecs[cfg.Compression]),
-		kgo.ProducerBatchMaxBytes(1<<20),
+		kgo.ProducerBatchMaxBytes(int32(max(1<<20, cfg.EventBytes+recordOverhead))),
 		kgo.MaxBufferedRecords(1<<20),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ConcurrentTransactionsBackoff(2*time.Millisecond),
 		kgo.OnPartitionsAssigned(func(_ context.Context, cl *kgo.Client, m map[string][]int32) { w.assigned(life, cl, m) }),
-		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { w.revoked(m) }),
-		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { w.revoked(m) }),
+		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { w.revoked(m, len(m) > 0) }),
+		// Losing nothing disarms the session as well.
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { w.revoked(m, true) }),
 	)
 	if cfg.Static {
 		opts = append(opts, kgo.InstanceID(w.id))
@@ -239,7 +247,11 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 	}
 	var failure atomic.Pointer[error]
 	fail := func(err error) { failure.CompareAndSwap(nil, &err) }
-	end := context.WithoutCancel(ctx) // an End that is cancelled leaves the client in no usable state
+	// An End that is cancelled leaves the client in no usable state: so a context that ends lets the
+	// transaction end, and only gives up on brokers that do not answer.
+	end, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(endGrace, cancel) })()
 	w.step.emit = func(r *kgo.Record) {
 		sess.Produce(end, r, func(_ *kgo.Record, err error) {
 			if err != nil {

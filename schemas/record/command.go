@@ -59,6 +59,10 @@ func ParseCommand(r *kgo.Record, names *Names) (c event.Command, content string,
 			}
 			c.ID = string(h.Value)
 		case hType:
+			if len(h.Value) > maxText {
+				bad(hType, h.Value, "a type's name, such as order.v1.PlaceOrder")
+				continue
+			}
 			c.Type = names.intern(h.Value)
 		case hContentType:
 			content = names.intern(h.Value)
@@ -76,12 +80,19 @@ func ParseCommand(r *kgo.Record, names *Names) (c event.Command, content string,
 				continue
 			}
 			c.ExpectedVersion = event.Version(v)
-		case hCausationID:
-			c.CausationID = string(h.Value)
-		case hCorrelationID:
-			c.CorrelationID = string(h.Value)
-		case hTraceParent:
-			c.TraceParent = string(h.Value)
+		case hCausationID, hCorrelationID, hTraceParent:
+			if len(h.Value) > maxText {
+				bad(h.Key, h.Value, "at most 256 bytes")
+				continue
+			}
+			switch h.Key {
+			case hCausationID:
+				c.CausationID = string(h.Value)
+			case hCorrelationID:
+				c.CorrelationID = string(h.Value)
+			case hTraceParent:
+				c.TraceParent = string(h.Value)
+			}
 		case hReturn:
 			c.ReturnState = view(h.Value) == "state"
 		case hSpecVersion:
@@ -114,6 +125,9 @@ func DefaultCommandID(partition int32, offset int64) string {
 	b = append(b, '-')
 	return string(strconv.AppendInt(b, offset, 10))
 }
+
+// maxText bounds what is carried on from a command to its events and its outcome, in bytes.
+const maxText = 256
 
 func clip(b []byte) string {
 	if len(b) > 64 {
