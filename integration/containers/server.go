@@ -54,8 +54,13 @@ type Server struct {
 
 // Pause freezes all of the server's processes: connections stay open, nothing answers.
 func (s *Server) Pause(ctx context.Context) error {
-	_, err := s.docker.ContainerPause(ctx, s.id, client.ContainerPauseOptions{})
-	return s.failed("pause", err)
+	const tries = 10 // the kernel gives up freezing processes that are busy starting others
+	for try := 1; ; try++ {
+		_, err := s.docker.ContainerPause(ctx, s.id, client.ContainerPauseOptions{})
+		if err == nil || try == tries || !strings.Contains(err.Error(), "unable to freeze") {
+			return s.failed("pause", err)
+		}
+	}
 }
 
 // Unpause ends a Pause. It does not wait.
