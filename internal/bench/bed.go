@@ -43,6 +43,9 @@ func (r Run) lay(ctx context.Context, kafka []kgo.Opt, typ *decider.Type, partit
 		err = resp.Error()
 	}
 	if err == nil {
+		err = b.settled(ctx)
+	}
+	if err == nil {
 		b.dir, err = os.MkdirTemp("", "cqrsflow-bench-")
 	}
 	if err != nil {
@@ -50,6 +53,26 @@ func (r Run) lay(ctx context.Context, kafka []kgo.Opt, typ *decider.Type, partit
 		return nil, fmt.Errorf("%w: topics for the benchmark: %w", event.ErrUnavailable, err)
 	}
 	return b, nil
+}
+
+// settled waits until every partition has a leader, which is some time after its topic was made.
+func (b *bed) settled(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		ends, err := b.adm.ListEndOffsets(ctx, b.all()...)
+		if err == nil {
+			err = ends.Error()
+		}
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 func (b *bed) barePrefix() string { return b.prefix + "-bare" }

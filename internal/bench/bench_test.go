@@ -148,7 +148,7 @@ func TestRestore(t *testing.T) {
 func TestCommandsAreCutShortByTheLimit(t *testing.T) {
 	var steps atomic.Int64
 	c := tiny(t, &steps)
-	c.Count, c.Limit = 100_000_000, 3*time.Second
+	c.Count, c.Rounds, c.Limit = 100_000_000, 1, 8*time.Second
 	r, err := RunCommands(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -208,5 +208,23 @@ func TestPercentiles(t *testing.T) {
 	}
 	if got := percentiles(took); got != (Figures{P50Ms: 501, P99Ms: 991, P999: 1000}) {
 		t.Errorf("%+v", got)
+	}
+}
+
+// The clock starts when the state is steady, with the transactions after that one.
+func TestStopwatch(t *testing.T) {
+	var s stopwatch
+	s.transaction(100, time.Hour, false)
+	s.transaction(100, time.Second, true)
+	if s.counted != 0 || s.steady.IsZero() {
+		t.Fatalf("%+v", s)
+	}
+	if got, want := s.rate(), 200/3600.0; got > want+1 {
+		t.Errorf("too little was counted, so all should be: %v commands/s", got)
+	}
+	s.transaction(300, time.Second, false)
+	s.steady = s.last.Add(-2 * time.Second)
+	if got := s.rate(); got != 150 {
+		t.Errorf("%v commands/s, want 150", got)
 	}
 }

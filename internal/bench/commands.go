@@ -214,23 +214,22 @@ func (t *traffic) processor(hooks producer.Hooks) (*producer.Processor, error) {
 		Workers: t.Workers, Compression: t.Compression, RoundEvents: t.roundEvents, Hooks: hooks, Logger: t.Logger})
 }
 
-// decide runs the processor over what has been published: the rate is from the begin of the first
-// transaction to the end of the last. The context may end it early.
+// decide runs the processor over what has been published: the rate is from when all workers have got their
+// partitions to the end of the last transaction. The context may end it early.
 func (t *traffic) decide(ctx context.Context) (float64, error) {
 	var mu sync.Mutex
-	var first, last time.Time
+	var clock stopwatch
 	done, todo := 0, t.published-t.decided
 	finished := make(chan struct{})
+	var p *producer.Processor
 	p, err := t.processor(producer.Hooks{Transaction: func(commands int, took time.Duration, committed bool) {
 		if !committed || commands == 0 {
 			return
 		}
+		steady := serving(p, t.Partitions)
 		mu.Lock()
 		defer mu.Unlock()
-		last = time.Now()
-		if began := last.Add(-took); first.IsZero() || began.Before(first) {
-			first = began
-		}
+		clock.transaction(commands, took, steady)
 		if done += commands; done == todo {
 			close(finished)
 		}
@@ -258,5 +257,47 @@ func (t *traffic) decide(ctx context.Context) (float64, error) {
 	case done == 0:
 		return 0, fmt.Errorf("the processor decided no command in time: %w", context.Cause(ctx))
 	}
-	return rate(done, last.Sub(first)), nil
+	return clock.rate(), nil
+}
+
+// serving reports whether every partition is served: the workers join the group one after the other.
+func serving(p *producer.Processor, partitions int) bool {
+	parts, joined := p.Status()
+	n := 0
+	for _, part := range parts {
+		if part.State == "serving" {
+			n++
+		}
+	}
+	return joined && n == partitions
+}
+
+// stopwatch measures transactions from when the state is steady. Where it never is, as the work is so
+// little, all of them count.
+type stopwatch struct {
+	first, last time.Time // begin of the first transaction, end of the last
+	all         int
+	steady      time.Time
+	counted     int // commands since then
+}
+
+func (s *stopwatch) transaction(commands int, took time.Duration, steady bool) {
+	s.last = time.Now()
+	if began := s.last.Add(-took); s.first.IsZero() || began.Before(s.first) {
+		s.first = began
+	}
+	s.all += commands
+	switch {
+	case !s.steady.IsZero():
+		s.counted += commands
+	case steady:
+		s.steady = s.last
+	}
+}
+
+func (s *stopwatch) rate() float64 {
+	if 2*s.counted < s.all {
+		return rate(s.all, s.last.Sub(s.first))
+	}
+	return rate(s.counted, s.last.Sub(s.steady))
 }
