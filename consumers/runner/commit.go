@@ -87,10 +87,11 @@ func (c *commits) restore(dirty map[string]map[int32]kgo.EpochOffset) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for topic, partitions := range c.mu.dirty {
-		maps.Copy(dirty[topic], partitions)
 		if dirty[topic] == nil {
 			dirty[topic] = partitions
+			continue
 		}
+		maps.Copy(dirty[topic], partitions)
 	}
 	c.mu.dirty = dirty
 }
