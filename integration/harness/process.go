@@ -69,6 +69,7 @@ func Start(t testing.TB, name string, settings []string, args ...string) *Proces
 	t.Helper()
 	p := &Process{Name: name, cmd: exec.Command(Binary(t), args...), ended: make(chan struct{})}
 	p.cmd.Env = environ(settings...)
+	p.cmd.SysProcAttr = dieWithTest()
 	p.cmd.Stdout, p.cmd.Stderr = &p.Stdout, &p.Stderr
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", name, err)

@@ -20,7 +20,7 @@ func TestDevKilledWhileImporting(t *testing.T) {
 	r := faults.Random(t)
 	d := harness.NewDev(t)
 	total := int64(3 * len(want)) // an order is placed, is paid, is recorded with its customer
-	moments := faults.Moments(r, 3, 0.02, 0.8)
+	moments := faults.Moments(r, 3, 0.02, 0.6)
 	for i, moment := range moments {
 		d.Launch(t, "--import", file)
 		g := d.Target(t)

@@ -126,6 +126,9 @@ func (h *HTTP) order(ctx context.Context, id string, n int) (model.Order, error)
 // send repeats a command until it has an answer: 503 and 504 say that there is none, as does a broken connection.
 func (h *HTTP) send(ctx context.Context, path, body, key string) (a harness.Answer, err error) {
 	err = harness.Until(h.Patience, func() error {
+		if ctx.Err() != nil {
+			return nil
+		}
 		if a, err = harness.Ask(ctx, http.MethodPost, h.API+path, body, "Idempotency-Key: "+key, "Prefer: wait=5"); err == nil && a.Status < 500 {
 			return nil
 		}
@@ -135,5 +138,5 @@ func (h *HTTP) send(ctx context.Context, path, body, key string) (a harness.Answ
 		h.repeated.Add(1)
 		return errors.Join(err, fmt.Errorf("no answer: %s", a))
 	})
-	return a, err
+	return a, errors.Join(err, ctx.Err())
 }

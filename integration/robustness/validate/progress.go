@@ -10,9 +10,9 @@ import (
 	"github.com/cqrsflow/cqrsflow/internal/searchindex/elastic"
 )
 
-// Progress tells how far the parts of a system on real servers are, in offsets, whether they run or not: it asks the
-// servers. Offsets are at least as many as records, because transactions leave markers: what has done fewer offsets
-// than there are records has not done them all.
+// Progress tells how far the parts of a system on real servers are, whether they run or not: it asks the servers. Where
+// it counts offsets, they are at least as many as records, because transactions leave markers, and aborted ones their
+// records: what has done fewer offsets than there are records has not done them all.
 type Progress struct {
 	target harness.Target
 	admin  *kadm.Client
@@ -44,9 +44,15 @@ func (p *Progress) Ends(ctx context.Context, topics ...string) (int64, error) {
 	return Ends(ctx, p.admin, p.target, topics...)
 }
 
-// SQL is the checkpoint of a projection into Postgres, on events.
-func (p *Progress) SQL(ctx context.Context, projection string) (n int64, err error) {
-	err = p.sql.QueryRow(ctx, `SELECT coalesce(sum(next_offset), 0)::bigint FROM cqrsflow.checkpoints WHERE projection = $1 AND source = 'events'`, projection).Scan(&n)
+// Orders is how many events the SQL read model of orders has applied, exactly.
+func (p *Progress) Orders(ctx context.Context) (n int64, err error) {
+	err = p.sql.QueryRow(ctx, `SELECT coalesce(sum(version), 0)::bigint FROM orders`).Scan(&n)
+	return n, err
+}
+
+// History is how many events the history has, exactly.
+func (p *Progress) History(ctx context.Context) (n int64, err error) {
+	err = p.sql.QueryRow(ctx, `SELECT count(*) FROM history_events`).Scan(&n)
 	return n, err
 }
 
