@@ -121,14 +121,18 @@ func (t *traffic) bothSides(ctx context.Context, r *Report, n int, send func(con
 	for turn := range turns {
 		for i := range 2 {
 			side, prefix, run := (i+turn)%2, t.barePrefix(), bare.run
+			steady := func() bool { return true }
 			if side == 0 {
 				p, err := t.processor(producer.Hooks{})
 				if err != nil {
 					return err
 				}
-				prefix, run = t.prefix, p.Run
+				prefix, run, steady = t.prefix, p.Run, func() bool { return serving(p, t.Partitions) }
 			}
 			d, err := t.turn(ctx, prefix, run, func(ctx context.Context, pub *producer.Publisher) ([]time.Duration, error) {
+				if err := until(ctx, steady); err != nil {
+					return nil, err
+				}
 				return send(ctx, pub, n*(turn+1)/turns-n*turn/turns)
 			})
 			if err != nil {
@@ -164,6 +168,20 @@ func (t *traffic) turn(ctx context.Context, prefix string, run func(context.Cont
 		stop()
 		return err
 	})
+}
+
+// until waits until something holds: workers join their group one after the other, which is not to be measured.
+func until(ctx context.Context, holds func() bool) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("not ready: %w", context.Cause(ctx))
+		}
+	}
+	return nil
 }
 
 // ended says that something ended that should not have yet.

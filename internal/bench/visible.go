@@ -120,6 +120,9 @@ func (v *visible) turn(ctx context.Context, n int, projection func(context.Conte
 			return ended(all, "the projection", projection(ctx, w))
 		}
 		defer stop()
+		if err := until(ctx, func() bool { return serving(p, v.Partitions) }); err != nil {
+			return err
+		}
 		return v.send(ctx, pub, w, n)
 	})
 	return w.mu.took, err
