@@ -2,6 +2,7 @@ package producer
 
 import (
 	"container/list"
+	"sync/atomic"
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
@@ -19,19 +20,37 @@ type loaded struct {
 	bytes int
 }
 
-// cache keeps recently used streams of a partition decoded, up to a number of bytes. States are
+// budget is the memory that the caches of all open partitions share, each an equal part. Safe for
+// concurrent use.
+type budget struct {
+	bytes int64
+	open  atomic.Int64
+}
+
+// part is what one cache may use.
+func (b *budget) part() int { return int(b.bytes / max(1, b.open.Load())) }
+
+// cache keeps recently used streams of a partition decoded, up to its part of the budget. States are
 // immutable, so an entry can be handed out. One goroutine uses it.
 type cache struct {
-	limit, used int
-	entries     map[event.StreamID]*list.Element
-	order       list.List // front: most recently used
+	budget  *budget
+	used    int
+	entries map[event.StreamID]*list.Element
+	order   list.List // front: most recently used
 }
 
 // entryOverhead is what an entry costs besides its state, roughly.
 const entryOverhead = 400
 
-func newCache(limit int) *cache {
-	return &cache{limit: limit, entries: map[event.StreamID]*list.Element{}}
+// newCache joins those that share the budget, until close.
+func newCache(b *budget) *cache {
+	b.open.Add(1)
+	return &cache{budget: b, entries: map[event.StreamID]*list.Element{}}
+}
+
+func (c *cache) close() {
+	c.clear()
+	c.budget.open.Add(-1)
 }
 
 func (c *cache) get(id event.StreamID) (*loaded, bool) {
@@ -52,7 +71,7 @@ func (c *cache) put(l *loaded) {
 		c.entries[l.id] = c.order.PushFront(l)
 		c.used += l.bytes + entryOverhead
 	}
-	for c.used > c.limit && c.order.Len() > 0 {
+	for limit := c.budget.part(); c.used > limit && c.order.Len() > 0; {
 		c.remove(c.order.Back())
 	}
 }

@@ -35,7 +35,10 @@ type Config struct {
 	Workers int
 	// BatchRecords bounds the commands of a transaction; 1 to 100,000, 5,000.
 	BatchRecords int
-	// CacheBytes bounds the decoded states in memory, all partitions together; at least 1 MiB, 64 MiB.
+	// BatchBytes bounds the commands that are fetched for a transaction, as the broker stores them; twice as
+	// much may wait to be written. 64 KiB to 512 MiB, 16 MiB. A single larger command is taken alone.
+	BatchBytes int
+	// CacheBytes bounds the decoded states in memory, all partitions together, each with the same share; at least 1 MiB, 64 MiB.
 	CacheBytes int
 	// StoreCacheBytes is the block cache of the local stores; at least 1 MiB, 64 MiB.
 	StoreCacheBytes int64
@@ -100,6 +103,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	orDefault(&c.Workers, 2)
 	orDefault(&c.BatchRecords, 5_000)
+	orDefault(&c.BatchBytes, 16<<20)
 	orDefault(&c.CacheBytes, 64<<20)
 	orDefault(&c.StoreCacheBytes, 64<<20)
 	orDefault(&c.SnapshotEvery, 100)
@@ -135,6 +139,8 @@ func (c Config) withDefaults() (Config, error) {
 		return bad("Workers", c.Workers, "1 to 64")
 	case c.BatchRecords < 1 || c.BatchRecords > 100_000:
 		return bad("BatchRecords", c.BatchRecords, "1 to 100000")
+	case c.BatchBytes < 64<<10 || c.BatchBytes > 512<<20:
+		return bad("BatchBytes", c.BatchBytes, "64 KiB to 512 MiB")
 	case c.CacheBytes < 1<<20:
 		return bad("CacheBytes", c.CacheBytes, "at least 1 MiB")
 	case c.StoreCacheBytes < 1<<20:

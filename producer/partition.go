@@ -322,7 +322,7 @@ func (p *partition) putSnapshot(b *pebble.Batch, l *loaded) error {
 // close gives the store up.
 func (p *partition) close() error {
 	p.abort()
-	p.cache.clear()
+	p.cache.close()
 	return p.store.close()
 }
 

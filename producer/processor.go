@@ -28,6 +28,7 @@ type Processor struct {
 	types   map[string]*decider.Type // by commands topic
 	admin   *kgo.Client
 	cache   *pebble.Cache
+	budget  budget
 	workers []*worker
 
 	mu struct {
@@ -51,6 +52,7 @@ func NewProcessor(cfg Config) (*Processor, error) {
 		return nil, fmt.Errorf("%w: processor: %w", event.ErrConfig, err)
 	}
 	p := &Processor{cfg: cfg, types: map[string]*decider.Type{}, admin: admin, cache: pebble.NewCache(cfg.StoreCacheBytes)}
+	p.budget.bytes = int64(cfg.CacheBytes)
 	p.mu.stores = map[string]chan struct{}{}
 	for _, t := range cfg.Types {
 		p.types[topology.TopicsOf(cfg.Prefix, t.Name).Commands] = t
@@ -138,7 +140,7 @@ func (p *Processor) acquire(ctx context.Context, t *decider.Type, number int32) 
 		return nil, nil, err
 	}
 	part := &partition{typ: t, topics: topology.TopicsOf(p.cfg.Prefix, t.Name), number: number, limits: p.cfg.limits(), store: s,
-		cache: newCache(p.cfg.CacheBytes / max(1, 4*len(p.cfg.Types)))}
+		cache: newCache(&p.budget)}
 	return part, func() error {
 		defer free()
 		return part.close()

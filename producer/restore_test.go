@@ -246,7 +246,7 @@ func scratchPartition(t *testing.T, window int64) *partition {
 		}
 	})
 	lim := limits{snapshotEvery: 100, inline: 1 << 10, eventBytes: 1 << 20, windowCount: window, windowAge: 24 * time.Hour}
-	return &partition{typ: accountType(t), topics: accountTopics, count: 1, limits: lim, store: s, cache: newCache(1 << 20), cp: checkpoint{LastAppend: -1}}
+	return &partition{typ: accountType(t), topics: accountTopics, count: 1, limits: lim, store: s, cache: newCache(&budget{bytes: 1 << 20}), cp: checkpoint{LastAppend: -1}}
 }
 
 // After a restore the window holds the last commands, whether or not they had events.

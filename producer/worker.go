@@ -23,6 +23,9 @@ type worker struct {
 	log  *slog.Logger
 	step step
 	enc  encoder
+	// batch is how many commands the next transaction takes: fewer after one that failed, as it may have
+	// been too large for its time or the broker, and more again with each that is committed.
+	batch int
 	// unexplained counts the transactions in a row that were aborted for no reason that we know.
 	unexplained int
 
@@ -33,6 +36,8 @@ type worker struct {
 		busy    bool
 		leaving []*owned
 		joined  bool
+		// share is what the group has assigned, whether or not the session has told of it yet.
+		share map[string][]int32
 		// wake ends the poll in progress; revoked says that the session must be armed again (see rearm).
 		wake    context.CancelFunc
 		revoked bool
@@ -74,7 +79,7 @@ const (
 )
 
 func newWorker(p *Processor, n int) *worker {
-	w := &worker{p: p, id: p.cfg.Group + "-" + p.cfg.Instance + "-" + strconv.Itoa(n)}
+	w := &worker{p: p, id: p.cfg.Group + "-" + p.cfg.Instance + "-" + strconv.Itoa(n), batch: p.cfg.BatchRecords}
 	w.log = p.cfg.Logger.With("worker", n)
 	w.step.enc = &w.enc
 	w.step.panicked = func(part *partition, c *event.Command, reason any, stack []byte) {
@@ -128,7 +133,8 @@ func (w *worker) session(ctx context.Context) error {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		// A partition that has been restored waits for the fetch in flight to return before it is asked for.
 		kgo.FetchMaxWait(250*time.Millisecond),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.FetchMaxBytes(int32(cfg.BatchBytes)),
+		kgo.Balancers(watched{kgo.CooperativeStickyBalancer(), w.share}),
 		kgo.SessionTimeout(cfg.SessionTimeout),
 		kgo.HeartbeatInterval(min(3*time.Second, cfg.SessionTimeout/3)),
 		kgo.RebalanceTimeout(max(cfg.SessionTimeout, 30*time.Second)),
@@ -136,6 +142,8 @@ func (w *worker) session(ctx context.Context) error {
 		kgo.ProducerBatchCompression(codecs[cfg.Compression]),
 		kgo.ProducerBatchMaxBytes(int32(max(1<<20, cfg.EventBytes+recordOverhead))),
 		kgo.MaxBufferedRecords(1<<20),
+		// What is decided waits while this much has not been written; a record larger than that would never be.
+		kgo.MaxBufferedBytes(max(2*cfg.BatchBytes, 2*(cfg.EventBytes+recordOverhead))),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ConcurrentTransactionsBackoff(2*time.Millisecond),
 		kgo.OnPartitionsAssigned(func(_ context.Context, cl *kgo.Client, m map[string][]int32) { w.assigned(life, cl, m) }),
@@ -183,6 +191,7 @@ func (w *worker) session(ctx context.Context) error {
 			continue
 		}
 		committed, err := w.transaction(ctx, life, sess, fetches)
+		w.resize(committed && err == nil)
 		if err != nil {
 			return err
 		}
@@ -209,12 +218,22 @@ func (w *worker) poll(ctx context.Context, sess *kgo.GroupTransactSession) kgo.F
 	if revoked {
 		return nil
 	}
-	return sess.PollRecords(ctx, w.p.cfg.BatchRecords)
+	return sess.PollRecords(ctx, w.batch)
+}
+
+// resize halves the batch after a transaction that was not committed, and doubles it after one that was.
+func (w *worker) resize(committed bool) {
+	if committed {
+		w.batch = min(2*w.batch, w.p.cfg.BatchRecords)
+	} else {
+		w.batch = max(1, w.batch/2)
+	}
 }
 
 // rearm makes the session tell us of the next revocation. After one it tells of no other until a
 // transaction has ended; we would go on holding partitions that another member has been given.
-// It goes back to the committed offsets, so nothing that was polled before may be decided.
+// It goes back to the committed offsets, so nothing that was polled before may be decided. What it did
+// not tell of meanwhile is found by comparing with the group's assignment.
 func (w *worker) rearm(ctx context.Context, sess *kgo.GroupTransactSession) (bool, error) {
 	w.mu.Lock()
 	revoked := w.mu.revoked
@@ -226,6 +245,7 @@ func (w *worker) rearm(ctx context.Context, sess *kgo.GroupTransactSession) (boo
 	if _, err := sess.End(context.WithoutCancel(ctx), kgo.TryAbort); err != nil {
 		return false, fmt.Errorf("after a revocation: %w", err)
 	}
+	w.reconcile()
 	return true, nil
 }
 
