@@ -34,16 +34,51 @@ type step struct {
 	emit  emit
 	// panicked is told of a decider that panicked.
 	panicked func(p *partition, c *event.Command, reason any, stack []byte)
+	scratch  scratch
+}
+
+// scratch is what deciding one command needs, used again for the next.
+type scratch struct {
+	command event.Command
+	outcome event.Outcome
+	digest  digest
+	events  []event.Envelope
+	refs    []event.Ref
+	// single has the list of event types of commands that append one event.
+	single map[string][]string
+}
+
+// types lists the events' types. The list is shared: it must not be changed.
+func (s *scratch) types(events []event.Envelope) []string {
+	if len(events) == 1 {
+		t := events[0].Type
+		if s.single == nil {
+			s.single = map[string][]string{}
+		}
+		if _, ok := s.single[t]; !ok {
+			s.single[t] = []string{t}
+		}
+		return s.single[t]
+	}
+	var out []string
+	for i := range events {
+		out = append(out, events[i].Type)
+	}
+	return out
 }
 
 // command decides one record of the partition's commands topic: its events and its outcome are handed
-// to emit and put into the overlay. An error is the store's fault, never the command's.
+// to emit and put into the overlay. What the outcome refers to is only valid until the next command. An
+// error is the store's fault, never the command's.
 func (s *step) command(p *partition, r *kgo.Record, now time.Time) (event.Outcome, error) {
-	c, content, perr := record.ParseCommand(r, &s.names)
-	o := event.Outcome{Aggregate: p.typ.Name, Stream: c.Stream, CommandID: c.ID, Partition: r.Partition, CommandOffset: r.Offset,
+	c, o := &s.scratch.command, &s.scratch.outcome
+	var content string
+	var perr error
+	*c, content, perr = record.ParseCommand(r, &s.names)
+	*o = event.Outcome{Aggregate: p.typ.Name, Stream: c.Stream, CommandID: c.ID, Partition: r.Partition, CommandOffset: r.Offset,
 		CorrelationID: c.CorrelationID, TraceParent: c.TraceParent, RecordedTime: recorded(now, time.Time{})}
-	if err := s.decide(p, r, &c, content, perr, now, &o); err != nil {
-		return o, err
+	if err := s.decide(p, r, c, content, perr, now, o); err != nil {
+		return *o, err
 	}
 	if p.over.lastAppend >= 0 {
 		o.Position = event.Position{Aggregate: p.typ.Name, Partition: p.number, Offset: p.over.lastAppend}
@@ -55,11 +90,11 @@ func (s *step) command(p *partition, r *kgo.Record, now time.Time) (event.Outcom
 	for i := range o.Fields {
 		o.Fields[i].Field, o.Fields[i].Message = clipped(o.Fields[i].Field), clipped(o.Fields[i].Message)
 	}
-	rec := s.enc.Outcome(&o, p.topics.Outcomes)
+	rec := s.enc.Outcome(o, p.topics.Outcomes)
 	s.emit(rec)
 	p.over.outcome = rec
 	p.over.nextCommand = r.Offset + 1
-	return o, nil
+	return *o, nil
 }
 
 func (s *step) decide(p *partition, r *kgo.Record, c *event.Command, content string, perr error, now time.Time, o *event.Outcome) error {
@@ -95,7 +130,8 @@ func (s *step) decide(p *partition, r *kgo.Record, c *event.Command, content str
 	}
 	o.Version = l.Version
 	o.RecordedTime = recorded(now, l.RecordedTime)
-	o.Digest = digestOf(c.Type, r.Value)
+	s.scratch.digest = digestOf(c.Type, r.Value)
+	o.Digest = s.scratch.digest[:]
 
 	// 4. Known? (3, the permission check, comes with the identities that it needs.)
 	key := knownKeyOf(c.Stream, c.Principal, c.ID)
@@ -104,7 +140,7 @@ func (s *step) decide(p *partition, r *kgo.Record, c *event.Command, content str
 		return err
 	}
 	if k != nil {
-		if len(k.Digest) > 0 && string(k.Digest) != string(o.Digest) {
+		if k.Digested && k.Digest != s.scratch.digest {
 			return invalid(CodeCommandIDReused, fmt.Sprintf("the command ID %s was used for another command of %s", c.ID, c.Stream), nil)
 		}
 		o.Kind, o.Replayed, o.Events = event.Accepted, k.Offset != r.Offset, k.refs()
@@ -131,7 +167,7 @@ func (s *step) decide(p *partition, r *kgo.Record, c *event.Command, content str
 		return err
 	}
 	// 7. Append.
-	o.Kind = event.Accepted
+	o.Kind, o.Events = event.Accepted, s.scratch.refs[:0]
 	for i := range events {
 		env := &events[i]
 		env.CommandOffset, env.Partition, env.LastOfCommand = r.Offset, p.number, i == len(events)-1
@@ -140,15 +176,13 @@ func (s *step) decide(p *partition, r *kgo.Record, c *event.Command, content str
 		p.over.events = append(p.over.events, appended{env: *env, record: rec})
 		o.Events = append(o.Events, event.Ref{Type: env.Type, Version: env.Version})
 	}
+	s.scratch.refs = o.Events
 	if len(events) > 0 {
 		p.over.streams[c.Stream] = next
 		p.over.lastAppend = r.Offset
 	}
-	k = &known{Offset: r.Offset, Recorded: o.RecordedTime.UnixNano(), Version: next.Version, Digest: o.Digest}
-	for _, e := range o.Events {
-		k.Types = append(k.Types, e.Type)
-	}
-	p.over.known[key] = k
+	p.remember(key, known{Offset: r.Offset, Recorded: o.RecordedTime.UnixNano(), Version: next.Version,
+		Digest: s.scratch.digest, Digested: true, Types: s.scratch.types(events)})
 	return s.withState(p, c, next, o)
 }
 
@@ -187,11 +221,14 @@ func (s *step) run(p *partition, c *event.Command, body any, l *loaded) (next *l
 		return nil, nil, err
 	}
 	n := *l
-	next = &n
+	next, events = &n, s.scratch.events[:0]
 	for _, b := range bodies {
 		env := event.Envelope{Aggregate: p.typ.Name, Stream: c.Stream, Version: next.Version + 1, Time: c.Time, RecordedTime: c.RecordedTime,
 			CausationID: c.ID, CorrelationID: c.CorrelationID, TraceParent: c.TraceParent, Principal: c.Principal}
-		env.Type, env.ContentType, env.Data, err = p.typ.Codec.EncodeEvent(nil, b)
+		env.Data, err = s.enc.Body(bodySize, func(buf []byte) (data []byte, err error) {
+			env.Type, env.ContentType, data, err = p.typ.Codec.EncodeEvent(buf, b)
+			return data, err
+		})
 		if err != nil {
 			return nil, nil, event.Reject(CodeInternal, "an event could not be encoded")
 		}
@@ -203,12 +240,16 @@ func (s *step) run(p *partition, c *event.Command, body any, l *loaded) (next *l
 		next.bytes += len(env.Data)
 		events = append(events, env)
 	}
+	s.scratch.events = events
 	next.RecordedTime = c.RecordedTime
 	next.head.Version = next.Version
 	next.head.RecordedTime = c.RecordedTime.UnixNano()
 	next.head.EffectiveMax = max(next.head.EffectiveMax, c.Time.UnixNano())
 	return next, events, nil
 }
+
+// bodySize is what most bodies need at most; a larger one gets memory of its own.
+const bodySize = 256
 
 func (s *step) withState(p *partition, c *event.Command, l *loaded, o *event.Outcome) error {
 	o.Version = l.Version

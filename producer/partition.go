@@ -1,8 +1,11 @@
 package producer
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -53,7 +56,9 @@ type partition struct {
 type overlay struct {
 	streams map[event.StreamID]*loaded
 	events  []appended
-	known   map[knownKey]*known
+	// known are the accepted commands, in order; index finds them.
+	known []knownEntry
+	index map[knownKey]int
 	// outcome is the last outcome's record: its offset says where the next one goes.
 	outcome *kgo.Record
 	// nextCommand is the offset after the last decided command.
@@ -61,7 +66,7 @@ type overlay struct {
 	lastAppend  int64
 	// snapshots are the streams whose state the transaction puts into the snapshots topic; roundDone
 	// says that it ends the checkpoint round.
-	snapshots []event.StreamID
+	snapshots []snapshot
 	roundDone bool
 	// after is the last stream that the round has looked at.
 	after event.StreamID
@@ -78,7 +83,7 @@ func (p *partition) String() string { return fmt.Sprintf("%s/%d", p.typ.Name, p.
 // begin starts an empty overlay.
 func (p *partition) begin() {
 	if p.over.streams == nil {
-		p.over.streams, p.over.known = map[event.StreamID]*loaded{}, map[knownKey]*known{}
+		p.over.streams, p.over.index = map[event.StreamID]*loaded{}, map[knownKey]int{}
 	}
 	p.over.events = p.over.events[:0]
 	p.over.snapshots, p.over.roundDone, p.over.after = p.over.snapshots[:0], false, ""
@@ -90,9 +95,11 @@ func (p *partition) begin() {
 // abort drops the overlay; what it was made of is used again.
 func (p *partition) abort() {
 	clear(p.over.streams)
+	clear(p.over.index)
 	clear(p.over.known)
 	clear(p.over.events)
-	p.over.events, p.over.snapshots = p.over.events[:0], p.over.snapshots[:0]
+	clear(p.over.snapshots)
+	p.over.events, p.over.known, p.over.snapshots = p.over.events[:0], p.over.known[:0], p.over.snapshots[:0]
 }
 
 // load returns the stream's current state: from the overlay, the cache, or the store, where it is
@@ -178,8 +185,8 @@ func (p *partition) encodeState(state any) (data []byte, err error) {
 
 // lookup finds an accepted command in the overlay or the window.
 func (p *partition) lookup(key knownKey) (*known, error) {
-	if k, ok := p.over.known[key]; ok {
-		return k, nil
+	if i, ok := p.over.index[key]; ok {
+		return &p.over.known[i].known, nil
 	}
 	if !p.filter.mayHave(key) {
 		return nil, nil
@@ -190,6 +197,12 @@ func (p *partition) lookup(key knownKey) (*known, error) {
 		return nil, err
 	}
 	return &k, nil
+}
+
+// remember adds an accepted command to the overlay.
+func (p *partition) remember(key knownKey, k known) {
+	p.over.index[key] = len(p.over.known)
+	p.over.known = append(p.over.known, knownEntry{key, k})
 }
 
 // commit moves the overlay into the store, in one batch with the checkpoint, and into the cache. It is
@@ -218,13 +231,18 @@ func (p *partition) commit() (err error) {
 		cp.NextEvent = max(cp.NextEvent, e.record.Offset+1)
 		p.over.streams[e.env.Stream].head.Offset = e.record.Offset
 	}
-	for key, k := range p.over.known {
-		if scratch, err = putKnown(b, &cp, &p.limits, key, k, scratch); err != nil {
+	// Pebble takes keys in order with less work. Within a transaction the window has no order to keep.
+	slices.SortFunc(p.over.known, func(a, b knownEntry) int { return bytes.Compare(a.key[:], b.key[:]) })
+	for i := range p.over.known {
+		k := &p.over.known[i]
+		if scratch, err = putKnown(b, &cp, &p.limits, k.key, &k.known, scratch); err != nil {
 			return err
 		}
-		p.filter.add(key)
+		p.filter.add(k.key)
 	}
-	for id, l := range p.over.streams {
+	ids := slices.Sorted(maps.Keys(p.over.streams))
+	for _, id := range ids {
+		l := p.over.streams[id]
 		if !l.head.Dirty {
 			l.head.Dirty = true
 			if err := b.Set(append([]byte{kDirty}, id...), nil, nil); err != nil {

@@ -300,11 +300,6 @@ type restoreBatch struct {
 	scratch []byte
 }
 
-type knownEntry struct {
-	key knownKey
-	known
-}
-
 func newRestoreBatch(p *partition) *restoreBatch {
 	return &restoreBatch{p: p, cp: p.cp, batch: p.store.db.NewBatch(), heads: map[event.StreamID]*head{}}
 }
@@ -376,7 +371,7 @@ func (w *restoreBatch) seen(e *event.Envelope, o *event.Outcome) error {
 	}
 	k := known{Offset: e.CommandOffset, Recorded: e.RecordedTime.UnixNano(), Version: e.Version, Types: w.command}
 	if o != nil && o.CommandID == e.CausationID {
-		k.Digest = o.Digest
+		k.digested(o.Digest)
 	}
 	w.known = append(w.known, knownEntry{knownKeyOf(e.Stream, e.Principal, e.CausationID), k})
 	w.command = nil
@@ -393,8 +388,9 @@ func (w *restoreBatch) outcome(o *event.Outcome) error {
 	if o.Kind != event.Accepted || o.Replayed || len(o.Events) > 0 {
 		return nil
 	}
-	w.known = append(w.known, knownEntry{knownKeyOf(o.Stream, o.Principal, o.CommandID),
-		known{Offset: o.CommandOffset, Recorded: o.RecordedTime.UnixNano(), Version: o.Version, Digest: o.Digest}})
+	k := known{Offset: o.CommandOffset, Recorded: o.RecordedTime.UnixNano(), Version: o.Version}
+	k.digested(o.Digest)
+	w.known = append(w.known, knownEntry{knownKeyOf(o.Stream, o.Principal, o.CommandID), k})
 	return w.step()
 }
 

@@ -61,7 +61,7 @@ func (p *partition) advance(now time.Time, emit emit) error {
 		return fmt.Errorf("checkpoint round of %s: %w", p, err)
 	}
 	for _, id := range streams {
-		rec, err := p.snapshotRecord(id)
+		rec, snap, err := p.snapshotRecord(id)
 		if err != nil {
 			return fmt.Errorf("checkpoint round of %s: %w", p, err)
 		}
@@ -71,7 +71,7 @@ func (p *partition) advance(now time.Time, emit emit) error {
 			continue
 		}
 		emit(rec)
-		p.over.snapshots = append(p.over.snapshots, id)
+		p.over.snapshots = append(p.over.snapshots, snap)
 	}
 	p.over.roundDone = len(streams) < p.limits.roundStep
 	if p.over.roundDone && !r.incomplete {
@@ -84,23 +84,29 @@ func (p *partition) advance(now time.Time, emit emit) error {
 	return nil
 }
 
+// snapshot is a stream whose state a transaction has put into the snapshots topic.
+type snapshot struct {
+	*loaded
+	encoded []byte
+}
+
 // snapshotRecord is the record of a stream's state; nil where it cannot be read or is too large, as
 // then the events have to do.
-func (p *partition) snapshotRecord(id event.StreamID) (*kgo.Record, error) {
+func (p *partition) snapshotRecord(id event.StreamID) (*kgo.Record, snapshot, error) {
 	l, err := p.load(id)
 	if err != nil && !unreadable(err) {
-		return nil, err
+		return nil, snapshot{}, err
 	}
 	if err != nil {
-		return nil, nil //nolint:nilerr // a stream that cannot be replayed gets no snapshot; its commands are rejected with the reason
+		return nil, snapshot{}, nil //nolint:nilerr // a stream that cannot be replayed gets no snapshot; its commands are rejected with the reason
 	}
 	state, err := p.encodeState(l.State)
 	if err != nil || len(state) > p.limits.eventBytes {
-		return nil, nil //nolint:nilerr // likewise
+		return nil, snapshot{}, nil //nolint:nilerr // likewise
 	}
 	value, err := proto.Marshal(&cqrsflowv1.Snapshot{Version: int64(l.Version), EventOffset: l.head.Offset, CodecVersion: p.typ.Codec.Version(),
 		Fingerprint: p.typ.Fingerprint, State: state, RecordedTimeUnixNano: l.head.RecordedTime, EffectiveTimeMaxUnixNano: l.head.EffectiveMax, Hash: hashOf(state)})
-	return &kgo.Record{Topic: p.topics.Snapshots, Partition: p.number, Key: []byte(id), Value: value}, err
+	return &kgo.Record{Topic: p.topics.Snapshots, Partition: p.number, Key: []byte(id), Value: value}, snapshot{l, state}, err
 }
 
 func hashOf(state []byte) []byte {
@@ -114,25 +120,21 @@ func (p *partition) rounded(b *pebble.Batch) error {
 		return nil
 	}
 	p.round.after = max(p.round.after, p.over.after)
-	for _, id := range p.over.snapshots {
-		if _, changed := p.over.streams[id]; changed {
+	for _, s := range p.over.snapshots {
+		if _, changed := p.over.streams[s.id]; changed {
 			continue // dirty again: the snapshot is of the state before
 		}
-		if err := b.Delete(append([]byte{kDirty}, id...), nil); err != nil {
+		if err := b.Delete(append([]byte{kDirty}, s.id...), nil); err != nil {
 			return err
 		}
-		h, ok, err := p.store.head(id)
-		if err != nil || !ok {
-			return err
+		// Cached or not, the state stays what it is; should the batch fail, the cache is emptied.
+		s.head.Dirty = false
+		h := s.head
+		if s.inlined {
+			h.Inline = append([]byte{}, s.encoded...) // an empty state is one, too
 		}
-		h.Dirty = false
-		if err := b.Set(append([]byte{kHead}, id...), h.append(nil), nil); err != nil {
+		if err := b.Set(append([]byte{kHead}, s.id...), h.append(nil), nil); err != nil {
 			return err
-		}
-		if l, ok := p.cache.get(id); ok {
-			clean := *l
-			clean.head.Dirty = false
-			p.cache.put(&clean)
 		}
 	}
 	if p.over.roundDone {

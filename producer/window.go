@@ -20,8 +20,19 @@ type known struct {
 	// Version of the stream after it, and the events that it appended, up to that version.
 	Version event.Version
 	Types   []string
-	// Digest of type and body; empty where only the events are left to tell of it.
-	Digest []byte
+	// Digest of type and body; not Digested where only the events are left to tell of it.
+	Digest   digest
+	Digested bool
+}
+
+// digest tells a repeated command from another one under the same ID.
+type digest [16]byte
+
+// digested takes over the digest that an outcome has, if it has one.
+func (k *known) digested(b []byte) {
+	if k.Digested = len(b) == len(k.Digest); k.Digested {
+		k.Digest = digest(b)
+	}
 }
 
 func (k *known) refs() []event.Ref {
@@ -36,7 +47,11 @@ func (k *known) append(b []byte) []byte {
 	for _, n := range [...]int64{k.Offset, k.Recorded, int64(k.Version)} {
 		b = binary.AppendVarint(b, n)
 	}
-	b = append(append(b, byte(len(k.Digest))), k.Digest...)
+	if k.Digested {
+		b = append(append(b, byte(len(k.Digest))), k.Digest[:]...)
+	} else {
+		b = append(b, 0)
+	}
 	for _, t := range k.Types {
 		b = append(binary.AppendUvarint(b, uint64(len(t))), t...)
 	}
@@ -56,9 +71,7 @@ func parseKnown(b []byte) (known, error) {
 	if len(b) == 0 || len(b) < 1+int(b[0]) {
 		return k, bad
 	}
-	if n := int(b[0]); n > 0 {
-		k.Digest = append([]byte(nil), b[1:1+n]...)
-	}
+	k.digested(b[1 : 1+int(b[0])])
 	b = b[1+int(b[0]):]
 	for len(b) > 0 {
 		n, size := binary.Uvarint(b)
@@ -84,11 +97,16 @@ func knownKeyOf(stream event.StreamID, principal, id string) knownKey {
 	return knownKey(sum[:16])
 }
 
-// digestOf tells a repeated command from another one under the same ID.
-func digestOf(typ string, body []byte) []byte {
+// knownEntry is a command on its way into the store.
+type knownEntry struct {
+	key knownKey
+	known
+}
+
+func digestOf(typ string, body []byte) digest {
 	var buf [512]byte
 	sum := sha256.Sum256(append(append(append(buf[:0], typ...), 0), body...))
-	return append([]byte(nil), sum[:16]...)
+	return digest(sum[:16])
 }
 
 // The window is kept in epochs. One ends when it holds a quarter of the commands that the window must

@@ -32,7 +32,7 @@ func TestWindowBounds(t *testing.T) {
 			var scratch []byte
 			for i := range 1000 {
 				b := s.db.NewBatch()
-				k := known{Offset: int64(i), Recorded: int64(i+1) * int64(c.step), Types: []string{"a", "b"}, Version: 7, Digest: []byte{1}}
+				k := known{Offset: int64(i), Recorded: int64(i+1) * int64(c.step), Types: []string{"a", "b"}, Version: 7, Digest: digest{1}, Digested: true}
 				if scratch, err = putKnown(b, &cp, &c.limits, key(i), &k, scratch); err != nil {
 					t.Fatal(err)
 				}

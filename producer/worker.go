@@ -261,7 +261,8 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 	began := time.Now()
 	w.enter()
 	defer w.leave()
-	defer w.enc.Reset()
+	reuse := w.enc.Forget // records may still be in use, unless we know better
+	defer func() { reuse() }()
 	if err := sess.Begin(); err != nil {
 		return false, fmt.Errorf("begin a transaction: %w", err)
 	}
@@ -312,6 +313,8 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 	// The session commits what was written, failed or not: so wait for every promise first.
 	if err := sess.Client().Flush(end); err != nil {
 		fail(err)
+	} else {
+		reuse = w.enc.Reset
 	}
 	commit := failure.Load() == nil
 	committed, err = sess.End(end, kgo.TransactionEndTry(commit))

@@ -13,7 +13,7 @@ import (
 // Command makes the record of a command for the given topic and partition. data must not change afterwards.
 func (e *Encoder) Command(c *event.Command, topic string, partition int32, content string, data []byte) *kgo.Record {
 	e.reserve(12, maxNumber+maxTime)
-	from := len(e.headers)
+	from := len(e.headers.cur)
 	e.add(hSpecVersion, specVersion)
 	e.text(hID, c.ID)
 	e.text(hType, c.Type)
@@ -34,8 +34,7 @@ func (e *Encoder) Command(c *event.Command, topic string, partition int32, conte
 	if data == nil {
 		data = []byte{} // null is no command: on a compacted topic it would be a deletion
 	}
-	return &kgo.Record{Topic: topic, Partition: partition, Key: streamKey(c.Stream), Value: data,
-		Headers: e.headers[from:len(e.headers):len(e.headers)]}
+	return e.record(topic, partition, c.Stream, data, from)
 }
 
 // ParseCommand reads a record from a commands topic: what is known of it and its content type. Where

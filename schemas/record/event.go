@@ -12,11 +12,11 @@ import (
 // Event makes the record of an event for the given topic. env.Data must not change afterwards.
 func (e *Encoder) Event(env *event.Envelope, topic string) *kgo.Record {
 	e.reserve(15, len(env.Stream)+3*maxNumber+2*maxTime)
-	from := len(e.headers)
+	from := len(e.headers.cur)
 	e.add(hSpecVersion, specVersion)
 	e.add(hSource, e.sourceOf("", env.Aggregate))
-	at := len(e.bytes)
-	e.bytes = event.AppendEventID(e.bytes, env.Stream, env.Version)
+	at := len(e.bytes.cur)
+	e.bytes.cur = event.AppendEventID(e.bytes.cur, env.Stream, env.Version)
 	e.made(hID, at)
 	e.text(hType, env.Type)
 	e.add(hContentType, contentType(env.ContentType))
@@ -35,8 +35,7 @@ func (e *Encoder) Event(env *event.Envelope, topic string) *kgo.Record {
 	if data == nil {
 		data = []byte{}
 	}
-	return &kgo.Record{Topic: topic, Partition: env.Partition, Key: streamKey(env.Stream), Value: data,
-		Headers: e.headers[from:len(e.headers):len(e.headers)]}
+	return e.record(topic, env.Partition, env.Stream, data, from)
 }
 
 // ParseEvent reads a record from an events topic into env, reusing it; Data aliases the record. A

@@ -48,48 +48,74 @@ var (
 	outcomeType = []byte(OutcomeType)
 )
 
-// Encoder makes records whose headers share slabs. The zero value is ready. Records stay valid until
+// Encoder makes records in memory that it uses again. The zero value is ready. Records stay valid until
 // Reset, which the caller may only do when every one of them has been written or given up. It is not
 // safe for concurrent use.
 type Encoder struct {
-	headers []kgo.RecordHeader
-	bytes   []byte
-	source  map[string][]byte
+	headers slabs[kgo.RecordHeader]
+	bytes   slabs[byte]
+	records slabs[kgo.Record]
+	source  map[sourceKey][]byte
 	// last is the last time written and its text: in a batch most times are the same one.
 	last     time.Time
 	lastText []byte
 }
 
-// Reset reuses the slabs.
+type sourceKey struct{ kind, aggregate string }
+
+// Reset takes the memory of all records back, for the next ones.
 func (e *Encoder) Reset() {
-	clear(e.headers)
-	e.headers, e.bytes = e.headers[:0], e.bytes[:0]
+	e.headers.reset()
+	e.bytes.reset()
+	e.records.reset()
 	e.lastText = nil
 }
 
-// Slabs double from the first record's size up to these: a single record stays cheap, a batch needs few.
+// Forget gives all records up to the garbage collector: for where they may still be in use.
+func (e *Encoder) Forget() { *e = Encoder{source: e.source} }
+
+// The largest blocks, in elements.
 const (
 	maxHeaderSlab = 4 << 10
 	maxByteSlab   = 64 << 10
+	maxRecordSlab = 512
 )
 
-// reserve makes room for n headers whose values need at most size bytes, without moving what was handed out.
+// reserve makes room for n headers whose values need at most size bytes.
 func (e *Encoder) reserve(n, size int) {
-	if cap(e.headers)-len(e.headers) < n {
-		e.headers = make([]kgo.RecordHeader, 0, max(n, min(2*cap(e.headers), maxHeaderSlab)))
+	e.headers.reserve(n, maxHeaderSlab)
+	e.bytes.reserve(size, maxByteSlab)
+}
+
+// Body encodes into the encoder's memory: encode appends at most about size bytes to what it is given,
+// and what it returns stays valid as records do.
+func (e *Encoder) Body(size int, encode func([]byte) ([]byte, error)) ([]byte, error) {
+	e.bytes.reserve(size, maxByteSlab)
+	from := len(e.bytes.cur)
+	b, err := encode(e.bytes.cur[from:from])
+	if n := len(b); n > 0 && from+n <= cap(e.bytes.cur) {
+		if all := e.bytes.cur[:from+n]; &all[from] == &b[0] {
+			e.bytes.cur, b = all, b[:n:n]
+		}
 	}
-	if cap(e.bytes)-len(e.bytes) < size {
-		e.bytes = make([]byte, 0, max(size, min(2*cap(e.bytes), maxByteSlab)))
-	}
+	return b, err
+}
+
+// record makes a record with the headers from the given one on.
+func (e *Encoder) record(topic string, partition int32, key event.StreamID, value []byte, from int) *kgo.Record {
+	e.records.reserve(1, maxRecordSlab)
+	h := e.headers.cur
+	e.records.cur = append(e.records.cur, kgo.Record{Topic: topic, Partition: partition, Key: streamKey(key), Value: value, Headers: h[from:len(h):len(h)]})
+	return &e.records.cur[len(e.records.cur)-1]
 }
 
 func (e *Encoder) sourceOf(kind, aggregate string) []byte {
-	key := kind + aggregate
+	key := sourceKey{kind, aggregate}
 	if b, ok := e.source[key]; ok {
 		return b
 	}
 	if e.source == nil {
-		e.source = map[string][]byte{}
+		e.source = map[sourceKey][]byte{}
 	}
 	b := []byte("/cqrsflow/" + aggregate + kind)
 	e.source[key] = b
@@ -97,7 +123,7 @@ func (e *Encoder) sourceOf(kind, aggregate string) []byte {
 }
 
 func (e *Encoder) add(key string, value []byte) {
-	e.headers = append(e.headers, kgo.RecordHeader{Key: key, Value: value})
+	e.headers.cur = append(e.headers.cur, kgo.RecordHeader{Key: key, Value: value})
 }
 
 func (e *Encoder) text(key, value string) {
@@ -108,12 +134,12 @@ func (e *Encoder) text(key, value string) {
 }
 
 func (e *Encoder) made(key string, from int) {
-	e.add(key, e.bytes[from:len(e.bytes):len(e.bytes)])
+	e.add(key, e.bytes.cur[from:len(e.bytes.cur):len(e.bytes.cur)])
 }
 
 func (e *Encoder) number(key string, n int64) {
-	from := len(e.bytes)
-	e.bytes = strconv.AppendInt(e.bytes, n, 10)
+	from := len(e.bytes.cur)
+	e.bytes.cur = strconv.AppendInt(e.bytes.cur, n, 10)
 	e.made(key, from)
 }
 
@@ -122,10 +148,10 @@ func (e *Encoder) time(key string, t time.Time) {
 		e.add(key, e.lastText)
 		return
 	}
-	from := len(e.bytes)
-	e.bytes = t.UTC().AppendFormat(e.bytes, time.RFC3339Nano)
+	from := len(e.bytes.cur)
+	e.bytes.cur = t.UTC().AppendFormat(e.bytes.cur, time.RFC3339Nano)
 	e.made(key, from)
-	e.last, e.lastText = t, e.bytes[from:len(e.bytes):len(e.bytes)]
+	e.last, e.lastText = t, e.bytes.cur[from:len(e.bytes.cur):len(e.bytes.cur)]
 }
 
 // numbers and times never need more.

@@ -16,13 +16,13 @@ import (
 // Outcome makes the record of an outcome for the given topic.
 func (e *Encoder) Outcome(o *event.Outcome, topic string) *kgo.Record {
 	e.reserve(10, 4*maxNumber+maxTime)
-	from := len(e.headers)
+	from := len(e.headers.cur)
 	e.add(hSpecVersion, specVersion)
 	e.add(hSource, e.sourceOf("/outcomes", o.Aggregate))
-	at := len(e.bytes)
-	e.bytes = strconv.AppendInt(e.bytes, int64(o.Partition), 10)
-	e.bytes = append(e.bytes, '-')
-	e.bytes = strconv.AppendInt(e.bytes, o.CommandOffset, 10)
+	at := len(e.bytes.cur)
+	e.bytes.cur = strconv.AppendInt(e.bytes.cur, int64(o.Partition), 10)
+	e.bytes.cur = append(e.bytes.cur, '-')
+	e.bytes.cur = strconv.AppendInt(e.bytes.cur, o.CommandOffset, 10)
 	e.made(hID, at)
 	e.add(hType, outcomeType)
 	e.add(hContentType, protobuf)
@@ -32,8 +32,6 @@ func (e *Encoder) Outcome(o *event.Outcome, topic string) *kgo.Record {
 	e.text(hCausationID, o.CommandID)
 	e.text(hCorrelationID, o.CorrelationID)
 	e.text(hTraceParent, o.TraceParent)
-	headers := e.headers[from:len(e.headers):len(e.headers)]
-
 	size := 64 + len(o.Code) + len(o.Message) + len(o.State) + len(o.Digest)
 	for _, f := range o.Fields {
 		size += len(f.Field) + len(f.Message) + 12
@@ -41,7 +39,8 @@ func (e *Encoder) Outcome(o *event.Outcome, topic string) *kgo.Record {
 	for _, ref := range o.Events {
 		size += len(ref.Type) + 16
 	}
-	return &kgo.Record{Topic: topic, Partition: o.Partition, Key: streamKey(o.Stream), Value: appendOutcome(make([]byte, 0, size), o), Headers: headers}
+	value, _ := e.Body(size, func(b []byte) ([]byte, error) { return appendOutcome(b, o), nil })
+	return e.record(topic, o.Partition, o.Stream, value, from)
 }
 
 // appendOutcome appends the protobuf encoding of cqrsflow.v1.Outcome. There is one for every command, so
