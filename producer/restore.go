@@ -72,7 +72,7 @@ func (rs *restorer) restore(ctx context.Context, p *partition, eventsID [16]byte
 			return 0, lost(p, "%s begins at offset %d, but events only up to %d were processed", p.topics.Events, first, cp.NextEvent)
 		}
 		p.cp = cp
-		err = rs.tail(ctx, p, log, p.cp.NextEvent)
+		err = rs.tail(ctx, p, log, p.cp.NextEvent, false)
 		if errors.Is(err, errGap) {
 			rs.log.Warn("the local store has a gap: making it again from the log", "partition", p.String(), "err", err)
 			ok = false
@@ -135,7 +135,7 @@ func (rs *restorer) scratch(ctx context.Context, p *partition, log bounds, snaps
 		}
 	}
 	p.cp.NextOutcome = max(0, recent[p.topics.Outcomes])
-	from := int64(0)
+	from, empty := int64(0), true
 	if snapshots {
 		covered, err := rs.snapshots(ctx, p, log.end[p.topics.Snapshots])
 		if err != nil {
@@ -144,9 +144,9 @@ func (rs *restorer) scratch(ctx context.Context, p *partition, log bounds, snaps
 		if covered > log.end[p.topics.Events] {
 			return lost(p, "%s ends at offset %d, but there are snapshots of events up to %d", p.topics.Events, log.end[p.topics.Events], covered)
 		}
-		from = min(covered, max(0, recent[p.topics.Events]))
+		from, empty = min(covered, max(0, recent[p.topics.Events])), covered == 0
 	}
-	return rs.tail(ctx, p, log, from)
+	return rs.tail(ctx, p, log, from, empty)
 }
 
 // snapshots loads the snapshots topic and returns from which event on they do not cover the log; 0
@@ -190,10 +190,12 @@ func (rs *restorer) snapshots(ctx context.Context, p *partition, end int64) (cov
 
 // tail reads events from the given offset on, and outcomes from the checkpoint's, up to the ends, side
 // by side in the order of their commands, so that the window is filled as it was when they were decided.
-func (rs *restorer) tail(ctx context.Context, p *partition, log bounds, from int64) error {
+// empty says that the store has nothing yet.
+func (rs *restorer) tail(ctx context.Context, p *partition, log bounds, from int64, empty bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	w := newRestoreBatch(p)
+	w.all = empty
 	defer w.close()
 	outcomes := make(chan event.Outcome, 1024)
 	read := make(chan error, 1)
@@ -292,7 +294,11 @@ type restoreBatch struct {
 	p     *partition
 	cp    checkpoint
 	batch *pebble.Batch
-	heads map[event.StreamID]*head
+	// heads are those looked at so far, up to a number; changed are the streams whose head is to be written.
+	heads map[event.StreamID]*restoredHead
+	// all says that heads has every stream that the store has, so that others need not be looked up.
+	all     bool
+	changed []event.StreamID
 	// command collects the event types of the command being read; known the window's new entries, in order.
 	command []string
 	known   []knownEntry
@@ -300,29 +306,50 @@ type restoreBatch struct {
 	scratch []byte
 }
 
-func newRestoreBatch(p *partition) *restoreBatch {
-	return &restoreBatch{p: p, cp: p.cp, batch: p.store.db.NewBatch(), heads: map[event.StreamID]*head{}}
+type restoredHead struct {
+	head
+	changed bool
 }
 
-const restoreBatchBytes = 4 << 20
+func newRestoreBatch(p *partition) *restoreBatch {
+	return &restoreBatch{p: p, cp: p.cp, batch: p.store.db.NewBatch(), heads: map[event.StreamID]*restoredHead{}}
+}
 
-func (w *restoreBatch) head(id event.StreamID) (*head, error) {
+const (
+	restoreBatchBytes = 4 << 20
+	restoreHeads      = 50_000
+)
+
+func (w *restoreBatch) head(id event.StreamID) (*restoredHead, error) {
 	if h, ok := w.heads[id]; ok {
 		return h, nil
 	}
-	h, _, err := w.p.store.head(id)
-	if err != nil {
-		return nil, err
+	h := &restoredHead{}
+	if !w.all {
+		var err error
+		if h.head, _, err = w.p.store.head(id); err != nil {
+			return nil, err
+		}
 	}
-	w.heads[id] = &h
-	return &h, nil
+	w.heads[id] = h
+	return h, nil
+}
+
+// change has the head written with the batch.
+func (w *restoreBatch) change(id event.StreamID, h *restoredHead) {
+	if !h.changed {
+		h.changed = true
+		w.changed = append(w.changed, id)
+	}
 }
 
 func (w *restoreBatch) snapshot(id event.StreamID, h head, state []byte) error {
 	if err := w.batch.Set(append([]byte{kSnapshot}, id...), state, nil); err != nil {
 		return err
 	}
-	w.heads[id] = &h
+	r := &restoredHead{head: h}
+	w.heads[id] = r
+	w.change(id, r)
 	return w.step()
 }
 
@@ -348,6 +375,7 @@ func (w *restoreBatch) event(e *event.Envelope, o *event.Outcome) error {
 	if err := putEvent(w.batch, e); err != nil {
 		return err
 	}
+	w.change(e.Stream, h)
 	h.Version, h.Offset = e.Version, e.Offset
 	h.RecordedTime, h.EffectiveMax = e.RecordedTime.UnixNano(), max(h.EffectiveMax, e.Time.UnixNano())
 	if !h.Dirty {
@@ -404,7 +432,9 @@ func (w *restoreBatch) step() error {
 
 func (w *restoreBatch) flush() error {
 	var err error
-	for id, h := range w.heads {
+	for _, id := range w.changed {
+		h := w.heads[id]
+		h.changed = false
 		w.scratch = h.append(w.scratch[:0])
 		if err := w.batch.Set(append([]byte{kHead}, id...), w.scratch, nil); err != nil {
 			return err
@@ -423,8 +453,11 @@ func (w *restoreBatch) flush() error {
 	}
 	w.p.cp = w.cp
 	w.batch.Reset()
-	clear(w.heads)
-	w.known = w.known[:0]
+	if len(w.heads) > restoreHeads {
+		clear(w.heads)
+		w.all = false
+	}
+	w.changed, w.known = w.changed[:0], w.known[:0]
 	return nil
 }
 

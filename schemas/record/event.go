@@ -2,7 +2,6 @@ package record
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -61,9 +60,9 @@ func ParseEvent(r *kgo.Record, aggregate string, names *Names, env *event.Envelo
 		case hContentType:
 			env.ContentType = names.intern(h.Value)
 		case hTime:
-			env.Time, ok = parseTime(h.Value)
+			env.Time, ok = names.time(h.Value)
 		case hRecordedTime:
-			env.RecordedTime, ok = parseTime(h.Value)
+			env.RecordedTime, ok = names.time(h.Value)
 		case hStreamVersion:
 			var v int64
 			v, ok = isDigits(h.Value)
@@ -102,9 +101,4 @@ func ParseEvent(r *kgo.Record, aggregate string, names *Names, env *event.Envelo
 		env.Time = env.RecordedTime
 	}
 	return nil
-}
-
-func parseTime(b []byte) (time.Time, bool) {
-	t, err := time.Parse(time.RFC3339Nano, view(b))
-	return t.UTC(), err == nil
 }
