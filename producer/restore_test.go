@@ -58,6 +58,22 @@ func TestRestoreFromTheMarker(t *testing.T) {
 		t.Fatalf("%+v %v %v", h, ok, err)
 	}
 
+	// The events after the marker follow what the snapshots hold: nothing looks like a gap.
+	adm := kadm.NewClient(cl)
+	log := bounds{eventsID: part.cp.EventsID, committed: 41}
+	if log.start, err = starts(ctx, adm, 0, accountTopics.Events, accountTopics.Outcomes); err != nil {
+		t.Fatal(err)
+	}
+	if log.end, err = ends(ctx, adm, 0, accountTopics.Events, accountTopics.Outcomes, accountTopics.Snapshots); err != nil {
+		t.Fatal(err)
+	}
+	if err := rs.scratch(ctx, part, log, true); err != nil {
+		t.Fatalf("from the snapshots: %v", err)
+	}
+	if h, ok, err := part.store.head("s0"); !ok || err != nil || h.Version != 8 {
+		t.Fatalf("%+v %v %v", h, ok, err)
+	}
+
 	l.dir = t.TempDir()
 	l.process(rounds)
 	if o := l.do(p, c, amount(3)); !o.Replayed || o.Version != 1 {
