@@ -67,6 +67,7 @@ func TestRestoreFromTheMarker(t *testing.T) {
 	if log.end, err = ends(ctx, adm, 0, accountTopics.Events, accountTopics.Outcomes, accountTopics.Snapshots); err != nil {
 		t.Fatal(err)
 	}
+	part.limits.windowAge = 0 // no more than what the snapshots do not have
 	if err := rs.scratch(ctx, part, log, true); err != nil {
 		t.Fatalf("from the snapshots: %v", err)
 	}
