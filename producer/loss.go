@@ -192,7 +192,7 @@ func (w *worker) watch(life context.Context, cl *kgo.Client) {
 			return
 		case <-tick.C:
 		}
-		accepted, err := topology.Accepted(life, w.p.admin, w.p.cfg.Prefix)
+		accepted, err := topology.Accepted(life, w.p.admin, w.p.cfg.Kafka, w.p.cfg.Prefix)
 		if err != nil {
 			if life.Err() == nil {
 				w.log.Warn("looking for accepted losses of the log", "err", err)

@@ -182,7 +182,7 @@ func (w *worker) restore(ctx context.Context, cl *kgo.Client, o *owned) {
 
 func (w *worker) tryRestore(ctx context.Context, o *owned) error {
 	t := w.p.types[o.tp.topic]
-	accepted, err := topology.Accepted(ctx, w.p.admin, w.p.cfg.Prefix)
+	accepted, err := topology.Accepted(ctx, w.p.admin, w.p.cfg.Kafka, w.p.cfg.Prefix)
 	if err != nil {
 		return err
 	}

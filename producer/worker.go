@@ -134,7 +134,7 @@ func (w *worker) session(ctx context.Context) error {
 	life, stop := context.WithCancel(ctx) // of the restoring goroutines
 	defer stop()
 	var err error
-	if w.accepted, err = topology.Accepted(ctx, w.p.admin, cfg.Prefix); err != nil {
+	if w.accepted, err = topology.Accepted(ctx, w.p.admin, cfg.Kafka, cfg.Prefix); err != nil {
 		return err
 	}
 	w.mu.Lock()

@@ -34,7 +34,7 @@ func (t *Topology) AcceptLoss(ctx context.Context, named ...string) ([]Loss, err
 			return nil, err
 		}
 	}
-	accepted, err := Accepted(ctx, t.client, t.cfg.Prefix)
+	accepted, err := Accepted(ctx, t.client, t.client.Opts(), t.cfg.Prefix)
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +98,9 @@ func (o *observed) acceptances(aggregate string, topics Topics, losses []Loss, c
 			if at := prev.LostAt(name); at > 0 {
 				a.Lost[name] = at
 			}
+			if prev != nil && prev.Cut[name] > 0 {
+				a.cut(name, prev.Cut[name])
+			}
 			if beyond := c.beyond(name, n); beyond != nil {
 				if a.Beyond == nil {
 					a.Beyond = map[string]map[string]int64{}
@@ -109,6 +112,11 @@ func (o *observed) acceptances(aggregate string, topics Topics, losses []Loss, c
 		for _, l := range losses {
 			if l.of(n) {
 				a.Lost[l.Topic], concerned = epoch, true
+				if l.Recorded == "" {
+					a.cut(l.Topic, epoch)
+				} else {
+					delete(a.Cut, l.Topic)
+				}
 			}
 		}
 		if !concerned {
@@ -118,6 +126,13 @@ func (o *observed) acceptances(aggregate string, topics Topics, losses []Loss, c
 		out[acceptanceKey(aggregate, n)] = a
 	}
 	return out
+}
+
+func (a *Acceptance) cut(topic string, epoch int64) {
+	if a.Cut == nil {
+		a.Cut = map[string]int64{}
+	}
+	a.Cut[topic] = epoch
 }
 
 // commands says from where on commands are decided. Of a topic that was made again, all are. In one

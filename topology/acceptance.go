@@ -2,6 +2,8 @@ package topology
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,6 +39,9 @@ type Acceptance struct {
 	Epoch int64 `json:"epoch"`
 	// Lost has the epoch of the last loss of each topic that ever lost something, by topic name.
 	Lost map[string]int64 `json:"lost"`
+	// Cut has the epoch of the last loss of each topic that lost records and stayed the same topic: a place in it from
+	// before tells of what is gone (see Incarnation).
+	Cut map[string]int64 `json:"cut,omitempty"`
 	// Topics are the IDs of the commands, events and outcomes topics as they were accepted, by name.
 	Topics map[string]string `json:"topics"`
 	// Ends are the ends of the partition of these topics as they were accepted.
@@ -79,6 +84,16 @@ func (a *Acceptance) Has(topic string, id [16]byte) bool {
 	return a != nil && a.Topics[topic] == idText(id)
 }
 
+// Incarnation is what tells a place in the topic from one of before a loss: the topic's ID, or, where records
+// of the same topic were accepted as lost, the first 16 bytes of SHA-256 over the ID and the epoch (int64, big endian).
+func (a *Acceptance) Incarnation(topic string, id [16]byte) [16]byte {
+	if a == nil || a.Cut[topic] == 0 {
+		return id
+	}
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64(id[:], uint64(a.Cut[topic])))
+	return [16]byte(sum[:16])
+}
+
 // Acceptances are the accepted losses of all partitions.
 type Acceptances map[string]*Acceptance
 
@@ -91,10 +106,10 @@ func acceptanceKey(aggregate string, partition int32) string {
 	return aggregate + "/" + strconv.Itoa(int(partition))
 }
 
-// Accepted reads which losses have been accepted under the prefix. The client must be a plain one, as
-// New's. Errors wrap event.ErrUnavailable; event.ErrConfig where a later cqrsflow wrote what is there;
+// Accepted reads which losses have been accepted under the prefix. opts reach the brokers: where there is
+// something to read, a short-lived client of its own does. Errors wrap event.ErrUnavailable; event.ErrConfig where a later cqrsflow wrote what is there;
 // event.ErrCorrupt where it cannot be read.
-func Accepted(ctx context.Context, client *kgo.Client, prefix string) (Acceptances, error) {
+func Accepted(ctx context.Context, client *kgo.Client, opts []kgo.Opt, prefix string) (Acceptances, error) {
 	topic := LossesTopic(prefix)
 	fail := func(err error) (Acceptances, error) {
 		for _, is := range []error{context.Canceled, event.ErrConfig, event.ErrCorrupt} {
@@ -128,19 +143,19 @@ func Accepted(ctx context.Context, client *kgo.Client, prefix string) (Acceptanc
 	}
 	from, _ := starts.Lookup(topic, 0)
 	to, _ := ends.Lookup(topic, 0)
-	out, err := readAcceptances(ctx, client, topic, from.Offset, to.Offset)
+	out, err := readAcceptances(ctx, opts, topic, from.Offset, to.Offset)
 	if err != nil {
 		return fail(err)
 	}
 	return out, nil
 }
 
-func readAcceptances(ctx context.Context, client *kgo.Client, topic string, next, end int64) (Acceptances, error) {
+func readAcceptances(ctx context.Context, opts []kgo.Opt, topic string, next, end int64) (Acceptances, error) {
 	out := Acceptances{}
 	if next >= end {
 		return out, nil
 	}
-	reader, err := kgo.NewClient(append(append([]kgo.Opt{}, client.Opts()...),
+	reader, err := kgo.NewClient(append(append([]kgo.Opt{}, opts...),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().At(next)}}),
 		kgo.KeepControlRecords(),
 	)...)

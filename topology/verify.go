@@ -60,7 +60,7 @@ func (t *Topology) Verify(ctx context.Context) ([]Finding, error) {
 
 // truncated finds the partitions that end before what a consumer group has read of them.
 func (t *Topology) truncated(ctx context.Context, seen *observed) ([]Finding, error) {
-	accepted, err := Accepted(ctx, t.client, t.cfg.Prefix)
+	accepted, err := Accepted(ctx, t.client, t.client.Opts(), t.cfg.Prefix)
 	if err != nil {
 		return nil, err
 	}
