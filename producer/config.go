@@ -58,7 +58,7 @@ type Config struct {
 	RoundAge    time.Duration
 	// RoundStep is how many snapshots of a round a transaction takes along; 1 to 10,000, 500.
 	RoundStep int
-	// TopicIDs are the IDs of the topics as they were recorded, by name (topology.Actual). A topic of another ID has lost
+	// TopicIDs are the IDs of the topics as they were recorded, by name (topology.Recorded). A topic of another ID has lost
 	// its log, unless that was accepted. Those that are not named count as they are when they are first looked at.
 	TopicIDs map[string][16]byte
 	// LookEvery is how often a worker looks for losses of the log that an operator has accepted, and whether what a
