@@ -511,3 +511,76 @@ func (l *lossLab) aborted(n int) {
 		l.t.Fatal(err)
 	}
 }
+
+// A store of before there were accepted losses says as much of the log as it did.
+func TestCheckpointOfAnEarlierVersion(t *testing.T) {
+	cp := checkpoint{Codec: 1, Fingerprint: 2, EventsID: [16]byte{3}, NextEvent: 4, NextOutcome: 5, NextCommand: 6, LastAppend: 7, Epoch: 8, EpochCount: 9, EpochBegan: 10}
+	old := cp.append(nil)[:oldCheckpointLen]
+	if got, err := parseCheckpoint(old); err != nil || got != cp {
+		t.Errorf("%+v, %v", got, err)
+	}
+	cp.Loss = 11
+	if got, err := parseCheckpoint(cp.append(nil)); err != nil || got != cp {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := parseCheckpoint(old[1:]); err == nil {
+		t.Error("a checkpoint that was cut short was read")
+	}
+}
+
+// A gap in the log itself stops the partition, and says what an operator can do; accepting is not among it.
+func TestGapInTheLog(t *testing.T) {
+	l := newLossLab(t)
+	_, stop := l.process(l.looking)
+	l.do(l.publisher(), command("a", "deposit"), amount(1))
+	stop()
+	cl, err := kgo.NewClient(append(l.kafka, kgo.TransactionalID("intruder"), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	if err := cl.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	var enc record.Encoder
+	e := event.Envelope{Aggregate: "account", Stream: "a", Version: 3, Type: "account.v1.Changed", Time: time.Now(), RecordedTime: time.Now(),
+		CausationID: "x", CommandOffset: 1, LastOfCommand: true, ContentType: record.JSON, Data: []byte(`{"delta":1}`)}
+	if err := cl.ProduceSync(l.context(10*time.Second), enc.Event(&e, accountTopics.Events)).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cl.EndTransaction(l.context(10*time.Second), kgo.TryCommit); err != nil {
+		t.Fatal(err)
+	}
+	proc, _ := l.process(l.looking)
+	why := l.stopped(proc)
+	for _, want := range []string{accountTopics.Events + "/0", "stream a has version 3", "after version 1", "topology verify", "restart the processor"} {
+		if !strings.Contains(why, want) {
+			t.Errorf("it says %s, without %q", why, want)
+		}
+	}
+}
+
+// A log without its beginning is no loss to whoever has snapshots, and to others one that nobody can accept.
+func TestBeginningIsGone(t *testing.T) {
+	l := newLossLab(t)
+	_, stop := l.process(l.looking)
+	l.fill(l.publisher())
+	stop()
+	if err := l.cluster.DeleteRecords(accountTopics.Events, 0, 3); err != nil {
+		t.Fatal(err)
+	}
+	l.dir = t.TempDir()
+	_, stop = l.process(l.looking)
+	if o := l.do(l.publisher(), command("s0", "deposit"), amount(1)); o.Version != 9 {
+		t.Errorf("with snapshots: %+v", o)
+	}
+	stop()
+	l.delete(accountTopics.Snapshots)
+	l.apply()
+	l.check()
+	l.dir = t.TempDir()
+	proc, _ := l.process(l.looking)
+	if why := l.stopped(proc); !strings.Contains(why, "begins at offset 3") || strings.Contains(why, "accept-loss") {
+		t.Errorf("it says %s", why)
+	}
+}
