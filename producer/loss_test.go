@@ -449,6 +449,34 @@ func TestTruncatedCommands(t *testing.T) {
 	}
 }
 
+// Commands are cut off under a partition that serves: its client begins again at the start, and what was
+// decided is not decided once more.
+func TestCommandsCutOffWhileServing(t *testing.T) {
+	l := newLossLab(t)
+	_, stop := l.process(l.looking)
+	l.fill(l.publisher())
+	stop()
+	cutBack := l.mark(accountTopics.Commands)
+	proc, _ := l.process(l.looking)
+	p := l.publisher()
+	l.fill(p)
+	cutBack()
+	if _, err := l.publisher().Publish(l.context(10*time.Second), command("s0", "deposit"), "account", record.JSON, amount(1)); err != nil {
+		t.Fatal(err)
+	}
+	if why := l.stopped(proc); !strings.Contains(why, accountTopics.Commands+" ends at offset 41, but commands up to 80 were decided") {
+		t.Errorf("it says %s", why)
+	}
+	if got := len(l.events()["s0"]); got != 16 {
+		t.Errorf("stream s0 has %d events, want 16", got)
+	}
+	l.accept()
+	l.serves(proc)
+	if o := l.do(l.publisher(), command("s0", "deposit"), amount(1)); o.Version != 17 {
+		t.Errorf("%+v", o)
+	}
+}
+
 // The log is cut off under a partition that serves: the transaction that finds out is aborted, the
 // partition stops, and stays so when the log has grown beyond what was lost.
 func TestCutOffWhileServing(t *testing.T) {

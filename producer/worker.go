@@ -341,7 +341,8 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 				continue
 			}
 			if r.Offset < o.reached {
-				fail(o.loses(lostWhat{f.Topic, fmt.Sprintf("command %d was read again after %d", r.Offset, o.reached-1)}))
+				// Whether commands were lost, restoring finds out; until then nothing is decided twice.
+				fail(fmt.Errorf("command %s/%d@%d was read again after %d", f.Topic, f.Partition, r.Offset, o.reached-1))
 				return
 			}
 			out, err := w.step.command(o.part, r, now)
