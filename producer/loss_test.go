@@ -416,6 +416,7 @@ func TestTruncatedCommands(t *testing.T) {
 	stop()
 	cutBack := l.mark(accountTopics.Commands)
 	_, stop = l.process(l.looking)
+	l.unnamed(40, 2)
 	l.fill(l.publisher())
 	stop()
 	cutBack()
@@ -423,29 +424,73 @@ func TestTruncatedCommands(t *testing.T) {
 	if why := l.stopped(proc); !strings.Contains(why, "accept-loss --lost "+accountTopics.Commands+"/0") {
 		t.Errorf("it says %s", why)
 	}
-	if lost := l.accept(); len(lost) != 1 || lost[0].Group != "cqrsflow.processor" || lost[0].Committed != 80 || lost[0].End != 40 {
+	if lost := l.accept(); len(lost) != 1 || lost[0].Group != "cqrsflow.processor" || lost[0].Committed != 81 || lost[0].End != 40 {
 		t.Errorf("accepted: %+v", lost)
 	}
 	l.serves(proc)
-	// Nobody named the command: its ID is its offset, which a lost one had before it.
+	// Again, nobody named the command: its ID is its offset, which a lost one had before it.
+	l.unnamed(40, 1)
 	c := command("s0", "deposit")
-	cl, err := kgo.NewClient(append(l.kafka, kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cl.Close()
-	r := &kgo.Record{Topic: accountTopics.Commands, Key: []byte(c.Stream), Value: amount(1), Headers: []kgo.RecordHeader{{Key: "ce_type", Value: []byte(c.Type)}}}
-	if err := cl.ProduceSync(l.context(10*time.Second), r).FirstErr(); err != nil {
-		t.Fatal(err)
-	}
-	if r.Offset != 40 {
-		t.Fatalf("the command has offset %d", r.Offset)
-	}
-	if o := l.do(l.publisher(), c, amount(1)); o.Version != 18 {
+	if o := l.do(l.publisher(), c, amount(1)); o.Version != 19 {
 		t.Errorf("%+v", o)
 	}
 	if lost := l.accept(); len(lost) > 0 {
 		t.Errorf("lost again: %v", lost)
+	}
+}
+
+// unnamed publishes a deposit that has no command ID, at the offset.
+func (l *lossLab) unnamed(at int64, n int) {
+	l.t.Helper()
+	cl, err := kgo.NewClient(append(l.kafka, kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer cl.Close()
+	r := &kgo.Record{Topic: accountTopics.Commands, Key: []byte("s0"), Value: amount(n), Headers: []kgo.RecordHeader{{Key: "ce_type", Value: []byte("account.v1.deposit")}}}
+	if err := cl.ProduceSync(l.context(10*time.Second), r).FirstErr(); err != nil {
+		l.t.Fatal(err)
+	}
+	if r.Offset != at {
+		l.t.Fatalf("the command has offset %d, want %d", r.Offset, at)
+	}
+}
+
+// After commands were lost, an offset that is committed says again where to go on, though neither the
+// store nor an outcome is left to tell.
+func TestOffsetsCountAgainAfterALoss(t *testing.T) {
+	l := newLossLab(t)
+	_, stop := l.process(l.looking)
+	l.fill(l.publisher())
+	stop()
+	l.delete(accountTopics.Commands)
+	l.apply()
+	l.accept()
+	l.check()
+	_, stop = l.process(l.looking)
+	p := l.publisher()
+	l.do(p, command("s0", "deposit"), amount(1))
+	if o := l.do(p, command("s0", "withdraw"), amount(1000)); o.Kind != event.Rejected {
+		t.Fatalf("%+v", o)
+	}
+	stop()
+	end := l.end(accountTopics.Outcomes)
+	if err := l.cluster.DeleteRecords(accountTopics.Outcomes, 0, end); err != nil {
+		t.Fatal(err)
+	}
+	l.dir = t.TempDir()
+	l.process(l.looking)
+	if o := l.do(l.publisher(), command("s0", "deposit"), amount(1)); o.Version != 10 {
+		t.Errorf("%+v", o)
+	}
+	var again []*kgo.Record
+	for _, r := range l.logged(accountTopics.Outcomes) {
+		if r.Attrs.IsTransactional() {
+			again = append(again, r)
+		}
+	}
+	if len(again) != 1 {
+		t.Errorf("%d commands were decided, want the new one only", len(again))
 	}
 }
 
