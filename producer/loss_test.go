@@ -439,6 +439,30 @@ func TestTruncatedCommands(t *testing.T) {
 	}
 }
 
+// The commands have grown beyond the group's old offset by the time that a processor starts: it is an
+// offset of commands that are lost, and those that are there now begin before it.
+func TestCommandsGrownBeyondTheOldOffset(t *testing.T) {
+	l := newLossLab(t)
+	_, stop := l.process(l.looking)
+	l.fill(l.publisher())
+	stop()
+	cutBack := l.mark(accountTopics.Commands)
+	_, stop = l.process(l.looking)
+	l.fill(l.publisher())
+	stop()
+	cutBack()
+	if lost := l.accept(); len(lost) != 1 {
+		t.Fatalf("accepted: %v", lost)
+	}
+	for i := range int64(60) {
+		l.unnamed(40+i, 1)
+	}
+	l.process(l.looking)
+	if o := l.do(l.publisher(), command("s0", "deposit"), amount(1)); o.Version != 16+60+1 {
+		t.Errorf("version %d, want %d", o.Version, 16+60+1)
+	}
+}
+
 // unnamed publishes a deposit that has no command ID, at the offset.
 func (l *lossLab) unnamed(at int64, n int) {
 	l.t.Helper()
