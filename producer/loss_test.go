@@ -98,6 +98,34 @@ func TestTopicsMadeAgain(t *testing.T) {
 	}
 }
 
+// Topics that are not the recorded ones stop a partition without a store, too: nothing else contradicts them.
+func TestOtherTopicsThanRecorded(t *testing.T) {
+	l := newLossLab(t)
+	l.delete(accountTopics.All()...)
+	l.apply()
+	proc, _ := l.process(l.looking)
+	if why := l.stopped(proc); !strings.Contains(why, "was deleted and made again") {
+		t.Errorf("it says %s", why)
+	}
+	l.accept(accountTopics.Events)
+	l.serves(proc)
+	if o := l.do(l.publisher(), command("s0", "deposit"), amount(1)); o.Version != 1 {
+		t.Errorf("%+v", o)
+	}
+}
+
+// Accepting what is not lost costs no data: the store of a partition that serves is made again.
+func TestAcceptedThoughNothingWasLost(t *testing.T) {
+	l := newLossLab(t)
+	proc, _ := l.process(l.looking)
+	l.fill(l.publisher())
+	l.accept(accountTopics.Events + "/0")
+	l.await(proc, func(p Partition) bool { return p.State == serving && len(l.asides()) == 1 })
+	if o := l.do(l.publisher(), command("s0", "deposit"), amount(1)); o.Version != 9 {
+		t.Errorf("%+v", o)
+	}
+}
+
 // Snapshots are a cache: losing them stops nothing.
 func TestSnapshotsMadeAgain(t *testing.T) {
 	l := newLossLab(t)
