@@ -116,7 +116,9 @@ func TestAcceptances(t *testing.T) {
 		return c
 	}
 	now := time.UnixMilli(1000)
-	made := func(topic string) Loss { return Loss{Aggregate: "order", Topic: topic, Recorded: "before", Actual: "after"} }
+	made := func(topic string) Loss {
+		return Loss{Aggregate: "order", Topic: topic, Recorded: "before", Actual: "after"}
+	}
 	cut := func(topic string) Loss { return Loss{Aggregate: "order", Topic: topic} }
 
 	first := o.acceptances("order", topics, []Loss{cut(orderCommands)}, ends(40, 120, 80), nil, now)

@@ -99,4 +99,3 @@ func (w *worker) openOnce(ctx context.Context) (int64, error) {
 	w.mu.Unlock()
 	return read, nil
 }
-
