@@ -58,6 +58,12 @@ type Config struct {
 	RoundAge    time.Duration
 	// RoundStep is how many snapshots of a round a transaction takes along; 1 to 10,000, 500.
 	RoundStep int
+	// TopicIDs are the IDs of the topics as they were recorded, by name (topology.Recorded). A topic of another ID has lost
+	// its log, unless that was accepted. Those that are not named count as they are when they are first looked at.
+	TopicIDs map[string][16]byte
+	// LookEvery is how often a worker looks for losses of the log that an operator has accepted, and whether what a
+	// stopped partition misses has come back; 10 ms to 1 min, 5 s.
+	LookEvery time.Duration
 	// SessionTimeout is how long the group waits for a member that is gone; 1 s to 30 min, 45 s.
 	SessionTimeout time.Duration
 	// TransactionTimeout is how long the broker lets a transaction be open; 1 s to 15 min, 10 s.
@@ -114,6 +120,7 @@ func (c Config) withDefaults() (Config, error) {
 	orDefault(&c.RoundEvents, 100_000)
 	orDefault(&c.RoundAge, 10*time.Minute)
 	orDefault(&c.RoundStep, 500)
+	orDefault(&c.LookEvery, 5*time.Second)
 	orDefault(&c.SessionTimeout, 45*time.Second)
 	orDefault(&c.TransactionTimeout, 10*time.Second)
 	orDefault(&c.Compression, "lz4")
@@ -159,6 +166,8 @@ func (c Config) withDefaults() (Config, error) {
 		return bad("RoundAge", c.RoundAge, "at least 1s")
 	case c.RoundStep < 1 || c.RoundStep > 10_000:
 		return bad("RoundStep", c.RoundStep, "1 to 10000")
+	case c.LookEvery < 10*time.Millisecond || c.LookEvery > time.Minute:
+		return bad("LookEvery", c.LookEvery, "10ms to 1m")
 	case c.SessionTimeout < time.Second || c.SessionTimeout > 30*time.Minute:
 		return bad("SessionTimeout", c.SessionTimeout, "1s to 30m")
 	case c.TransactionTimeout < time.Second || c.TransactionTimeout > 15*time.Minute:

@@ -93,6 +93,9 @@ func (s *step) command(p *partition, r *kgo.Record, now time.Time) (event.Outcom
 	rec := s.enc.Outcome(o, p.topics.Outcomes)
 	s.emit(rec)
 	p.over.outcome = rec
+	if p.over.firstOutcome == nil {
+		p.over.firstOutcome = rec
+	}
 	p.over.nextCommand = r.Offset + 1
 	return *o, nil
 }

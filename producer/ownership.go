@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/topology"
 )
 
 // assigned begins to restore partitions. They are not fetched until that is done; the others go on meanwhile.
@@ -23,6 +24,7 @@ func (w *worker) assigned(life context.Context, cl *kgo.Client, m map[string][]i
 		for _, n := range numbers {
 			o := &owned{tp: topicPartition{topic, n}}
 			w.mu.owned[o.tp] = o
+			o.state = restoring
 			w.restoreLocked(life, cl, o)
 		}
 	}
@@ -112,16 +114,22 @@ func (w *worker) again(life context.Context, cl *kgo.Client, o *owned) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.mu.owned[o.tp] == o {
+		o.state, o.err = restoring, nil
 		w.restoreLocked(life, cl, o)
 	}
 }
 
+// restoreLocked begins to restore a partition. A stopped one stays so until it can be restored.
 func (w *worker) restoreLocked(life context.Context, cl *kgo.Client, o *owned) {
 	ctx, cancel := context.WithCancel(life)
-	o.cancel, o.restored, o.state, o.err = cancel, make(chan struct{}), restoring, nil
+	before, done := o.restored, make(chan struct{})
+	o.cancel, o.restored = cancel, done
 	go func() {
 		defer cancel()
-		defer close(o.restored)
+		defer close(done)
+		if before != nil {
+			<-before // it has decided, and is about to end
+		}
 		w.restore(ctx, cl, o)
 	}()
 }
@@ -130,6 +138,7 @@ func (w *worker) restoreLocked(life context.Context, cl *kgo.Client, o *owned) {
 // the log contradicts itself or the store, the partition stops, and the others go on.
 func (w *worker) restore(ctx context.Context, cl *kgo.Client, o *owned) {
 	began := time.Now()
+	defer func() { o.look = time.Now().Add(10 * time.Since(began)) }()
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := w.tryRestore(ctx, o)
 		if ctx.Err() != nil {
@@ -137,12 +146,15 @@ func (w *worker) restore(ctx context.Context, cl *kgo.Client, o *owned) {
 		}
 		var events int64
 		w.mu.Lock()
+		news := o.err == nil || err == nil || o.err.Error() != err.Error()
 		o.err = err
 		switch {
 		case err == nil:
 			o.state, events = serving, o.part.cp.NextEvent // from here on the partition is the worker's
 		case errors.Is(err, event.ErrCorrupt):
 			o.state = stopped
+		default:
+			o.state = restoring
 		}
 		state := o.state
 		w.mu.Unlock()
@@ -154,7 +166,9 @@ func (w *worker) restore(ctx context.Context, cl *kgo.Client, o *owned) {
 			}
 			return
 		case stopped:
-			w.log.Error("partition stopped", "topic", o.tp.topic, "partition", o.tp.number, "err", err)
+			if news {
+				w.log.Error("partition stopped", "topic", o.tp.topic, "partition", o.tp.number, "err", err)
+			}
 			return
 		}
 		w.log.Warn("restoring a partition; trying again", "topic", o.tp.topic, "partition", o.tp.number, "err", err)
@@ -168,7 +182,17 @@ func (w *worker) restore(ctx context.Context, cl *kgo.Client, o *owned) {
 
 func (w *worker) tryRestore(ctx context.Context, o *owned) error {
 	t := w.p.types[o.tp.topic]
-	count, eventsID, err := w.p.describe(ctx, t)
+	accepted, err := topology.Accepted(ctx, w.p.admin, w.p.cfg.Kafka, w.p.cfg.Prefix)
+	if err != nil {
+		return err
+	}
+	if w.changed(accepted, o.tp) {
+		w.mu.Lock()
+		w.renewLocked()
+		w.mu.Unlock()
+		return fmt.Errorf("%w: %w", event.ErrUnavailable, errChanged)
+	}
+	d, err := w.p.describe(ctx, t)
 	if err != nil {
 		return err
 	}
@@ -177,9 +201,10 @@ func (w *worker) tryRestore(ctx context.Context, o *owned) error {
 			return err
 		}
 	}
-	o.part.count = count
-	rs := restorer{opts: w.p.cfg.Kafka, admin: w.p.admin, group: w.p.cfg.Group, log: w.log}
-	o.next, err = rs.restore(ctx, o.part, eventsID)
+	o.part.count, o.part.accepted = d.count, accepted.Of(t.Name, o.tp.number)
+	rs := restorer{opts: w.p.cfg.Kafka, admin: w.p.admin, group: w.p.cfg.Group, log: w.log, described: d, setAside: w.p.setAside}
+	o.next, err = rs.restore(ctx, o.part)
+	o.reached = 0
 	return err
 }
 

@@ -40,7 +40,9 @@ type partition struct {
 	count  int32
 	limits limits
 	store  *store
-	cache  *cache
+	// dir is the store's folder.
+	dir   string
+	cache *cache
 	// filter has every command of the window.
 	filter *filter
 	// cp is what the store has; the round in progress is in round.
@@ -48,6 +50,8 @@ type partition struct {
 	round round
 	// damaged says that the store contradicts itself: it is made again when it is next restored.
 	damaged bool
+	// accepted is what an operator has accepted as lost of the log; nil for nothing.
+	accepted *topology.Acceptance
 
 	over overlay
 }
@@ -61,6 +65,8 @@ type overlay struct {
 	index map[knownKey]int
 	// outcome is the last outcome's record: its offset says where the next one goes.
 	outcome *kgo.Record
+	// firstOutcome is the first one's.
+	firstOutcome *kgo.Record
 	// nextCommand is the offset after the last decided command.
 	nextCommand int64
 	lastAppend  int64
@@ -87,7 +93,7 @@ func (p *partition) begin() {
 	}
 	p.over.events = p.over.events[:0]
 	p.over.snapshots, p.over.roundDone, p.over.after = p.over.snapshots[:0], false, ""
-	p.over.outcome = nil
+	p.over.outcome, p.over.firstOutcome = nil, nil
 	p.over.nextCommand = p.cp.NextCommand
 	p.over.lastAppend = p.cp.LastAppend
 }
@@ -341,6 +347,9 @@ func (p *partition) putSnapshot(b *pebble.Batch, l *loaded) error {
 func (p *partition) close() error {
 	p.abort()
 	p.cache.close()
+	if p.store == nil {
+		return nil // it was set aside, and no other could be opened
+	}
 	return p.store.close()
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -13,8 +14,9 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
@@ -35,6 +37,8 @@ type Processor struct {
 		sync.Mutex
 		// stores in use: a partition that moves from one worker to another waits until it is given up.
 		stores map[string]chan struct{}
+		// ids are the topics' recorded IDs, or those that they had when they were first looked at.
+		ids map[string][16]byte
 	}
 }
 
@@ -53,7 +57,10 @@ func NewProcessor(cfg Config) (*Processor, error) {
 	}
 	p := &Processor{cfg: cfg, types: map[string]*decider.Type{}, admin: admin, cache: pebble.NewCache(cfg.StoreCacheBytes)}
 	p.budget.bytes = int64(cfg.CacheBytes)
-	p.mu.stores = map[string]chan struct{}{}
+	p.mu.stores, p.mu.ids = map[string]chan struct{}{}, maps.Clone(cfg.TopicIDs)
+	if p.mu.ids == nil {
+		p.mu.ids = map[string][16]byte{}
+	}
 	for _, t := range cfg.Types {
 		p.types[topology.TopicsOf(cfg.Prefix, t.Name).Commands] = t
 	}
@@ -139,7 +146,7 @@ func (p *Processor) acquire(ctx context.Context, t *decider.Type, number int32) 
 		free()
 		return nil, nil, err
 	}
-	part := &partition{typ: t, topics: topology.TopicsOf(p.cfg.Prefix, t.Name), number: number, limits: p.cfg.limits(), store: s,
+	part := &partition{typ: t, topics: topology.TopicsOf(p.cfg.Prefix, t.Name), number: number, limits: p.cfg.limits(), store: s, dir: dir,
 		cache: newCache(&p.budget)}
 	return part, func() error {
 		defer free()
@@ -147,25 +154,50 @@ func (p *Processor) acquire(ctx context.Context, t *decider.Type, number int32) 
 	}, nil
 }
 
-// describe reads from the metadata what a partition must agree with: how many there are of each topic,
-// and the ID of the events topic.
-func (p *Processor) describe(ctx context.Context, t *decider.Type) (count int32, eventsID [16]byte, err error) {
+// described is what a partition must agree with.
+type described struct {
+	// count is the number of partitions of each topic.
+	count int32
+	// ids are the topics' IDs, recorded those that they shall have.
+	ids, recorded map[string][16]byte
+}
+
+// describe reads it from the brokers' metadata, not from a client's cache of it.
+func (p *Processor) describe(ctx context.Context, t *decider.Type) (described, error) {
 	topics := topology.TopicsOf(p.cfg.Prefix, t.Name)
-	details, err := kadm.NewClient(p.admin).ListTopics(ctx, topics.All()...)
-	if err != nil {
-		return 0, eventsID, fmt.Errorf("%w: topics of %s: %w", event.ErrUnavailable, t.Name, err)
-	}
+	d := described{ids: map[string][16]byte{}}
+	req := kmsg.NewPtrMetadataRequest()
+	req.AllowAutoTopicCreation = false
 	for _, name := range topics.All() {
-		d := details[name]
-		if d.Err != nil || len(d.Partitions) == 0 {
-			return 0, eventsID, fmt.Errorf("%w: topic %s: %w; `cqrsflow topology apply` makes missing topics", event.ErrUnavailable, name, errors.Join(d.Err))
+		rt := kmsg.NewMetadataRequestTopic()
+		rt.Topic = kmsg.StringPtr(name)
+		req.Topics = append(req.Topics, rt)
+	}
+	resp, err := req.RequestWith(ctx, p.admin)
+	if err != nil {
+		return d, fmt.Errorf("%w: topics of %s: %w", event.ErrUnavailable, t.Name, err)
+	}
+	for i := range resp.Topics {
+		rt := &resp.Topics[i]
+		name := *rt.Topic
+		if err := kerr.ErrorForCode(rt.ErrorCode); err != nil || len(rt.Partitions) == 0 {
+			return d, fmt.Errorf("%w: topic %s: %w; `cqrsflow topology apply` makes missing topics", event.ErrUnavailable, name, errors.Join(err))
 		}
-		if n := int32(len(d.Partitions)); count == 0 {
-			count = n
-		} else if n != count {
-			return 0, eventsID, fmt.Errorf("%w: topic %s has %d partitions, %s has %d: all topics of an aggregate type must have the same number",
-				event.ErrCorrupt, name, n, topics.Commands, count)
+		if n := int32(len(rt.Partitions)); d.count == 0 {
+			d.count = n
+		} else if n != d.count {
+			return d, fmt.Errorf("%w: topic %s has %d partitions, another of %s has %d: all topics of an aggregate type must have the same number",
+				event.ErrCorrupt, name, n, t.Name, d.count)
+		}
+		d.ids[name] = rt.TopicID
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, name := range topics.All() {
+		if _, known := p.mu.ids[name]; !known {
+			p.mu.ids[name] = d.ids[name]
 		}
 	}
-	return count, [16]byte(details[topics.Events].ID), nil
+	d.recorded = maps.Clone(p.mu.ids)
+	return d, nil
 }

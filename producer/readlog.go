@@ -142,12 +142,13 @@ func offsets(listed kadm.ListedOffsets, err error, partition int32, topics []str
 	return out, nil
 }
 
-// stableOffset returns the group's committed offset of a partition, -1 for none, waiting until no
+// stableOffset returns the group's committed offset of a partition, -1 for none, and the epoch of the
+// accepted losses under which it was committed, waiting until no
 // transaction that commits one is pending (KIP-447). After half a second, and then each second, stuck is
 // called to do something about one whose owner is gone.
-func stableOffset(ctx context.Context, adm *kadm.Client, group, topic string, partition int32, stuck func(context.Context) error) (int64, error) {
-	fail := func(err error) (int64, error) {
-		return 0, fmt.Errorf("%w: committed offset of group %s in %s/%d: %w", event.ErrUnavailable, group, topic, partition, err)
+func stableOffset(ctx context.Context, adm *kadm.Client, group, topic string, partition int32, stuck func(context.Context) error) (at, epoch int64, err error) {
+	fail := func(err error) (int64, int64, error) {
+		return 0, 0, fmt.Errorf("%w: committed offset of group %s in %s/%d: %w", event.ErrUnavailable, group, topic, partition, err)
 	}
 	next := time.Now().Add(500 * time.Millisecond)
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
@@ -156,9 +157,9 @@ func stableOffset(ctx context.Context, adm *kadm.Client, group, topic string, pa
 			o, ok := resp.Lookup(topic, partition)
 			switch {
 			case !ok:
-				return -1, nil
+				return -1, 0, nil
 			case o.Err == nil:
-				return o.At, nil
+				return o.At, epochOf(o.Metadata), nil
 			}
 			err = o.Err
 		}

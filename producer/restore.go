@@ -25,6 +25,9 @@ type restorer struct {
 	log   *slog.Logger
 	// progress, where set, is told how many of how many events have been read.
 	progress func(p *partition, done, total int64)
+	// described are the topics; setAside replaces a store whose log's loss was accepted.
+	described
+	setAside func(*partition) error
 }
 
 // restore reads what the log has beyond the partition's checkpoint, behind a barrier: when it returns,
@@ -37,13 +40,19 @@ type restorer struct {
 //
 // It returns the offset of the next command. Errors wrap event.ErrUnavailable (try again) or
 // event.ErrCorrupt (the log and the store contradict each other: an operator must look).
-func (rs *restorer) restore(ctx context.Context, p *partition, eventsID [16]byte) (next int64, err error) {
+func (rs *restorer) restore(ctx context.Context, p *partition) (next int64, err error) {
+	if topic, ok := rs.replaced(p.topics, p.accepted); ok {
+		return 0, lost(p, topic, "topic %s was deleted and made again", topic)
+	}
 	adm := kadm.NewClient(rs.admin)
-	committed, err := stableOffset(ctx, adm, rs.group, p.topics.Commands, p.number, rs.stuck(p, p.topics.Events, p.topics.Outcomes))
+	committed, epoch, err := stableOffset(ctx, adm, rs.group, p.topics.Commands, p.number, rs.stuck(p, p.topics.Events, p.topics.Outcomes))
 	if err != nil {
 		return 0, err
 	}
-	end, err := ends(ctx, adm, p.number, p.topics.Events, p.topics.Outcomes, p.topics.Snapshots)
+	if epoch < p.accepted.LostAt(p.topics.Commands) {
+		committed = -1 // of commands that are lost
+	}
+	end, err := ends(ctx, adm, p.number, p.topics.All()...)
 	if err != nil {
 		return 0, err
 	}
@@ -51,8 +60,23 @@ func (rs *restorer) restore(ctx context.Context, p *partition, eventsID [16]byte
 	if err != nil {
 		return 0, err
 	}
-	log := bounds{start: start, end: end, eventsID: eventsID, committed: committed}
-	cp, ok, err := p.store.checkpoint()
+	log := bounds{start: start, end: end, eventsID: rs.ids[p.topics.Events], committed: committed}
+	var cp checkpoint
+	ok := p.store != nil
+	if ok {
+		cp, ok, err = p.store.checkpoint()
+	}
+	switch {
+	case p.store == nil, ok && err == nil && cp.Loss < p.accepted.Since():
+		if err := rs.setAside(p); err != nil {
+			return 0, fmt.Errorf("restore %s: %w", p, err)
+		}
+		ok = false
+	case ok && err == nil:
+		if err := p.contradiction(&cp, log); err != nil {
+			return 0, err
+		}
+	}
 	if err != nil || ok && (cp.Codec != p.typ.Codec.Version() || cp.Fingerprint != p.typ.Fingerprint) {
 		rs.log.Info("discarding the local store: it is of another codec or fold", "partition", p.String(), "err", err)
 		ok = false
@@ -61,16 +85,11 @@ func (rs *restorer) restore(ctx context.Context, p *partition, eventsID [16]byte
 		rs.log.Warn("discarding the local store: it is damaged", "partition", p.String())
 		ok = false
 	}
+	if first := start[p.topics.Events]; ok && first > cp.NextEvent {
+		rs.log.Warn("the events begin after what the local store has of them: making it again from snapshots", "partition", p.String(), "begin", first, "next", cp.NextEvent)
+		ok = false
+	}
 	if ok {
-		if cp.EventsID != eventsID {
-			return 0, lost(p, "the topic %s was deleted and made again", p.topics.Events)
-		}
-		if cp.NextEvent > end[p.topics.Events] {
-			return 0, lost(p, "%s ends at offset %d, but events up to %d were processed", p.topics.Events, end[p.topics.Events], cp.NextEvent)
-		}
-		if first := start[p.topics.Events]; first > cp.NextEvent {
-			return 0, lost(p, "%s begins at offset %d, but events only up to %d were processed", p.topics.Events, first, cp.NextEvent)
-		}
 		p.cp = cp
 		err = rs.tail(ctx, p, log, p.cp.NextEvent, false)
 		if errors.Is(err, errGap) {
@@ -83,7 +102,10 @@ func (rs *restorer) restore(ctx context.Context, p *partition, eventsID [16]byte
 	for snapshots := true; !ok; snapshots = false {
 		if err := rs.scratch(ctx, p, log, snapshots); err == nil {
 			ok = true
-		} else if !errors.Is(err, errGap) || !snapshots {
+		} else if errors.Is(err, errGap) && !snapshots {
+			return 0, fmt.Errorf("%w. The log itself is like that: events are missing, or something besides the processor wrote there. Nothing is decided on it; "+
+				"see who may write to the topic and what `cqrsflow topology verify` says, put back what is missing, and restart the processor", err)
+		} else if !errors.Is(err, errGap) {
 			return 0, err
 		}
 	}
@@ -98,12 +120,16 @@ func (rs *restorer) restore(ctx context.Context, p *partition, eventsID [16]byte
 	if committed >= 0 {
 		next = committed
 	}
+	if last := end[p.topics.Commands]; next > last {
+		return 0, lost(p, p.topics.Commands, "%s ends at offset %d, but commands up to %d were decided", p.topics.Commands, last, next)
+	}
 	return next, nil
 }
 
-func lost(p *partition, format string, args ...any) error {
-	return fmt.Errorf("%w: partition %s: the log lost data: %s; "+
-		"look at the brokers first, then run `cqrsflow topology accept-loss` to go on without it", event.ErrCorrupt, p, fmt.Sprintf(format, args...))
+// headless is the error of a log without its beginning, where no snapshots make up for it.
+func headless(p *partition, first int64) error {
+	return fmt.Errorf("%w: partition %s: %s begins at offset %d, and no snapshots tell of the events before it. Streams without their beginning cannot be read, so there is nothing to accept; "+
+		"put back what is missing, set the topic's retention right with `cqrsflow topology apply`, and restart the processor", event.ErrCorrupt, p, p.topics.Events, first)
 }
 
 // errGap says that an event does not follow what the store has. It is the store's fault as long as the
@@ -123,7 +149,8 @@ func (rs *restorer) scratch(ctx context.Context, p *partition, log bounds, snaps
 	if err := p.store.clear(); err != nil {
 		return fmt.Errorf("restore %s: %w", p, err)
 	}
-	p.cp = checkpoint{Codec: p.typ.Codec.Version(), Fingerprint: p.typ.Fingerprint, EventsID: log.eventsID, LastAppend: -1}
+	p.cp = checkpoint{Codec: p.typ.Codec.Version(), Fingerprint: p.typ.Fingerprint, EventsID: log.eventsID, LastAppend: -1,
+		Loss: p.accepted.Since(), NextCommand: p.commandsLoss().Next}
 	// The window needs what is recent, whatever the snapshots already cover. Without a committed offset
 	// the last outcome says where to go on, however old it is.
 	recent := map[string]int64{p.topics.Events: 0, p.topics.Outcomes: 0}
@@ -137,12 +164,12 @@ func (rs *restorer) scratch(ctx context.Context, p *partition, log bounds, snaps
 	p.cp.NextOutcome = max(0, recent[p.topics.Outcomes])
 	from, empty := int64(0), true
 	if snapshots {
-		covered, err := rs.snapshots(ctx, p, log.end[p.topics.Snapshots])
+		covered, err := rs.snapshots(ctx, p, log)
 		if err != nil {
 			return err
 		}
-		if covered > log.end[p.topics.Events] {
-			return lost(p, "%s ends at offset %d, but there are snapshots of events up to %d", p.topics.Events, log.end[p.topics.Events], covered)
+		if first := log.start[p.topics.Events]; first > covered && p.accepted.LostAt(p.topics.Events) == 0 {
+			return headless(p, first)
 		}
 		from, empty = min(covered, max(0, recent[p.topics.Events])), covered == 0
 	}
@@ -151,29 +178,42 @@ func (rs *restorer) scratch(ctx context.Context, p *partition, log bounds, snaps
 
 // snapshots loads the snapshots topic and returns from which event on they do not cover the log; 0
 // where they are of no use. Where one is unusable, none is used: the events have everything.
-func (rs *restorer) snapshots(ctx context.Context, p *partition, end int64) (covered int64, err error) {
+func (rs *restorer) snapshots(ctx context.Context, p *partition, log bounds) (covered int64, err error) {
 	w := newRestoreBatch(p)
 	defer w.close()
 	usable := true
-	s := span{topic: p.topics.Snapshots, partition: p.number, to: end}
+	last := log.end[p.topics.Events]
+	s := span{topic: p.topics.Snapshots, partition: p.number, to: log.end[p.topics.Snapshots]}
 	err = readLog(ctx, rs.opts, s, settled(kadm.NewClient(rs.admin), s), rs.stuck(p, s.topic), func(r *kgo.Record) error {
 		switch {
 		case !usable || !r.Attrs.IsTransactional() || r.Value == nil:
 			return nil
 		case string(r.Key) == markerKey:
-			m, ok := parseMarker(r.Value, &p.cp)
+			m, old, ok := parseMarker(r.Value, &p.cp)
+			if old {
+				return nil
+			}
 			if usable = ok; ok {
 				covered = m.EventOffset
 				w.cp.LastAppend = max(w.cp.LastAppend, m.AppendOffset-1)
 				w.cp.NextCommand = max(w.cp.NextCommand, m.CommandOffset)
 			}
+			if ok && covered > last {
+				return lost(p, p.topics.Events, "%s ends at offset %d, but there are snapshots of events up to %d", p.topics.Events, last, covered)
+			}
 			return nil
 		case strings.HasPrefix(string(r.Key), "!"):
 			return nil
 		}
-		h, state, ok := p.parseSnapshot(r)
+		h, state, old, ok := p.parseSnapshot(r)
+		if old {
+			return nil
+		}
 		if usable = ok; !ok {
 			return nil
+		}
+		if h.Offset >= last {
+			return lost(p, p.topics.Events, "%s ends at offset %d, but there is a snapshot of %s as of the event at %d", p.topics.Events, last, r.Key, h.Offset)
 		}
 		return w.snapshot(event.StreamID(r.Key), h, state)
 	})
@@ -182,7 +222,7 @@ func (rs *restorer) snapshots(ctx context.Context, p *partition, end int64) (cov
 	}
 	if !usable || covered == 0 {
 		rs.log.Info("no usable snapshots: reading all events", "partition", p.String())
-		p.cp.LastAppend, p.cp.NextCommand = -1, 0
+		p.cp.LastAppend, p.cp.NextCommand = -1, p.commandsLoss().Next
 		return 0, p.store.clear()
 	}
 	return covered, w.flush()
@@ -218,6 +258,14 @@ func (rs *restorer) tail(ctx context.Context, p *partition, log bounds, from int
 		})
 	}()
 	var next *event.Outcome
+	// Command offsets start over where commands were lost: those since come after all before.
+	since := p.commandsLoss()
+	order := func(lost bool, offset int64) int64 {
+		if lost {
+			return offset - math.MaxInt64/2
+		}
+		return offset
+	}
 	// before hands on the outcomes of the commands before the offset, and returns that of the one at it.
 	before := func(offset int64) (*event.Outcome, error) {
 		for {
@@ -228,8 +276,8 @@ func (rs *restorer) tail(ctx context.Context, p *partition, log bounds, from int
 				}
 				next = &o
 			}
-			if next.CommandOffset >= offset {
-				if next.CommandOffset == offset {
+			if at := order(next.Offset < since.Outcomes, next.CommandOffset); at >= offset {
+				if at == offset {
 					return next, nil
 				}
 				return nil, nil
@@ -254,7 +302,7 @@ func (rs *restorer) tail(ctx context.Context, p *partition, log bounds, from int
 		var o *event.Outcome
 		if env.LastOfCommand {
 			var err error
-			if o, err = before(env.CommandOffset); err != nil {
+			if o, err = before(order(env.Offset < since.Events, env.CommandOffset)); err != nil {
 				return err
 			}
 		}
@@ -363,8 +411,8 @@ func (w *restoreBatch) event(e *event.Envelope, o *event.Outcome) error {
 		return w.seen(e, o) // a snapshot made after the marker has it
 	}
 	if e.Version != h.Version+1 {
-		return fmt.Errorf("%w: stream %s/%s has version %d at offset %d after version %d at offset %d",
-			errGap, w.p.typ.Name, e.Stream, e.Version, e.Offset, h.Version, h.Offset)
+		return fmt.Errorf("%w: in %s/%d stream %s has version %d at offset %d after version %d at offset %d",
+			errGap, w.p.topics.Events, w.p.number, e.Stream, e.Version, e.Offset, h.Version, h.Offset)
 	}
 	if h.Inline != nil { // its events follow a snapshot from here on
 		if err := w.batch.Set(append([]byte{kSnapshot}, e.Stream...), h.Inline, nil); err != nil {
@@ -391,8 +439,11 @@ func (w *restoreBatch) event(e *event.Envelope, o *event.Outcome) error {
 // seen takes note of the event's command: a command that has events was accepted, whether or not its
 // outcome is there.
 func (w *restoreBatch) seen(e *event.Envelope, o *event.Outcome) error {
-	w.cp.LastAppend = max(w.cp.LastAppend, e.CommandOffset)
-	w.cp.NextCommand = max(w.cp.NextCommand, e.CommandOffset+1)
+	ofLost := e.Offset < w.p.commandsLoss().Events
+	if !ofLost {
+		w.cp.LastAppend = max(w.cp.LastAppend, e.CommandOffset)
+		w.cp.NextCommand = max(w.cp.NextCommand, e.CommandOffset+1)
+	}
 	w.command = append(w.command, e.Type)
 	if !e.LastOfCommand {
 		return nil
@@ -401,7 +452,9 @@ func (w *restoreBatch) seen(e *event.Envelope, o *event.Outcome) error {
 	if o != nil && o.CommandID == e.CausationID {
 		k.digested(o.Digest)
 	}
-	w.known = append(w.known, knownEntry{knownKeyOf(e.Stream, e.Principal, e.CausationID), k})
+	if !ofLost || !w.p.ofLost(e.CausationID, e.CommandOffset) {
+		w.known = append(w.known, knownEntry{knownKeyOf(e.Stream, e.Principal, e.CausationID), k})
+	}
 	w.command = nil
 	w.cp.NextEvent = max(w.cp.NextEvent, e.Offset+1)
 	return w.step()
@@ -411,8 +464,14 @@ func (w *restoreBatch) seen(e *event.Envelope, o *event.Outcome) error {
 // not count: its transaction was torn by the end of a broker that commits partition by partition (kfake
 // does), or they are older than what is read.
 func (w *restoreBatch) outcome(o *event.Outcome) error {
-	w.cp.NextCommand = max(w.cp.NextCommand, o.CommandOffset+1)
 	w.cp.NextOutcome = max(w.cp.NextOutcome, o.Offset+1)
+	ofLost := o.Offset < w.p.commandsLoss().Outcomes
+	if !ofLost {
+		w.cp.NextCommand = max(w.cp.NextCommand, o.CommandOffset+1)
+	}
+	if ofLost && w.p.ofLost(o.CommandID, o.CommandOffset) {
+		return nil
+	}
 	if o.Kind != event.Accepted || o.Replayed || len(o.Events) > 0 {
 		return nil
 	}

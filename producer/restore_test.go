@@ -43,14 +43,14 @@ func TestRestoreFromTheMarker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	end, err := ends(ctx, kadm.NewClient(cl), 0, accountTopics.Snapshots)
+	end, err := ends(ctx, kadm.NewClient(cl), 0, accountTopics.Events, accountTopics.Snapshots)
 	if err != nil {
 		t.Fatal(err)
 	}
 	part := scratchPartition(t, 1000)
 	part.cp = checkpoint{Codec: 1, Fingerprint: 1, EventsID: [16]byte(details[accountTopics.Events].ID), LastAppend: -1}
 	rs := restorer{opts: l.kafka, admin: cl, group: "cqrsflow.processor", log: quiet}
-	covered, err := rs.snapshots(ctx, part, end[accountTopics.Snapshots])
+	covered, err := rs.snapshots(ctx, part, bounds{end: end})
 	if err != nil || covered < 30 || part.cp.LastAppend < 30 {
 		t.Fatalf("the snapshots cover events up to %d, commands up to %d: %v", covered, part.cp.LastAppend, err)
 	}

@@ -54,7 +54,7 @@ func (p *partition) advance(now time.Time, emit emit) error {
 		}
 		r.active, r.incomplete, r.after, r.events, r.last = true, false, "", 0, now
 		r.marker = cqrsflowv1.CheckpointMarker{EventOffset: p.cp.NextEvent, AppendOffset: p.cp.LastAppend + 1, CommandOffset: p.cp.NextCommand,
-			TopicId: fmt.Sprintf("%x", p.cp.EventsID), RecordedTimeUnixNano: now.UnixNano(), Fingerprint: p.cp.Fingerprint}
+			TopicId: fmt.Sprintf("%x", p.cp.EventsID), RecordedTimeUnixNano: now.UnixNano(), Fingerprint: p.cp.Fingerprint, LossEpoch: p.cp.Loss}
 	}
 	var streams []event.StreamID
 	if err := p.store.dirty(r.after, p.limits.roundStep, func(id event.StreamID) { streams = append(streams, id) }); err != nil {
@@ -105,7 +105,8 @@ func (p *partition) snapshotRecord(id event.StreamID) (*kgo.Record, snapshot, er
 		return nil, snapshot{}, nil //nolint:nilerr // likewise
 	}
 	value, err := proto.Marshal(&cqrsflowv1.Snapshot{Version: int64(l.Version), EventOffset: l.head.Offset, CodecVersion: p.typ.Codec.Version(),
-		Fingerprint: p.typ.Fingerprint, State: state, RecordedTimeUnixNano: l.head.RecordedTime, EffectiveTimeMaxUnixNano: l.head.EffectiveMax, Hash: hashOf(state)})
+		Fingerprint: p.typ.Fingerprint, State: state, RecordedTimeUnixNano: l.head.RecordedTime, EffectiveTimeMaxUnixNano: l.head.EffectiveMax,
+		Hash: hashOf(state), LossEpoch: p.cp.Loss})
 	return &kgo.Record{Topic: p.topics.Snapshots, Partition: p.number, Key: []byte(id), Value: value}, snapshot{l, state}, err
 }
 
@@ -144,18 +145,26 @@ func (p *partition) rounded(b *pebble.Batch) error {
 }
 
 // parseSnapshot reads a snapshot record; ok is false where it is damaged or of another codec or fold.
-func (p *partition) parseSnapshot(r *kgo.Record) (h head, state []byte, ok bool) {
+// One of an earlier epoch tells of events that may be lost: it is old, and nothing else is said of it.
+func (p *partition) parseSnapshot(r *kgo.Record) (h head, state []byte, old, ok bool) {
 	var s cqrsflowv1.Snapshot
-	if proto.Unmarshal(r.Value, &s) != nil || s.CodecVersion != p.typ.Codec.Version() || s.Fingerprint != p.typ.Fingerprint || !bytes.Equal(s.Hash, hashOf(s.State)) {
-		return h, nil, false
+	if err := proto.Unmarshal(r.Value, &s); err == nil && s.LossEpoch < p.cp.Loss {
+		return h, nil, true, true
+	}
+	if s.LossEpoch > p.cp.Loss || proto.Unmarshal(r.Value, &s) != nil || s.CodecVersion != p.typ.Codec.Version() || s.Fingerprint != p.typ.Fingerprint || !bytes.Equal(s.Hash, hashOf(s.State)) {
+		return h, nil, false, false
 	}
 	v := event.Version(s.Version)
-	return head{Version: v, Snapshot: v, Offset: s.EventOffset, RecordedTime: s.RecordedTimeUnixNano, EffectiveMax: s.EffectiveTimeMaxUnixNano}, s.State, v > 0
+	return head{Version: v, Snapshot: v, Offset: s.EventOffset, RecordedTime: s.RecordedTimeUnixNano, EffectiveMax: s.EffectiveTimeMaxUnixNano}, s.State, false, v > 0
 }
 
-// parseMarker reads a marker; ok is false where it is of another topic or fold.
-func parseMarker(b []byte, cp *checkpoint) (*cqrsflowv1.CheckpointMarker, bool) {
-	var m cqrsflowv1.CheckpointMarker
-	ok := proto.Unmarshal(b, &m) == nil && m.TopicId == fmt.Sprintf("%x", cp.EventsID) && m.Fingerprint == cp.Fingerprint
-	return &m, ok
+// parseMarker reads a marker; ok is false where it is of another topic or fold. One of an earlier epoch
+// is old, as a snapshot is.
+func parseMarker(b []byte, cp *checkpoint) (m *cqrsflowv1.CheckpointMarker, old, ok bool) {
+	m = &cqrsflowv1.CheckpointMarker{}
+	err := proto.Unmarshal(b, m)
+	if err == nil && m.LossEpoch < cp.Loss {
+		return m, true, true
+	}
+	return m, false, err == nil && m.LossEpoch == cp.Loss && m.TopicId == fmt.Sprintf("%x", cp.EventsID) && m.Fingerprint == cp.Fingerprint
 }

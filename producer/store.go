@@ -32,6 +32,7 @@ type store struct {
 //	e <stream> 0 <version> an event after the snapshot
 //	d <stream>             the stream changed since the last checkpoint round
 //	w <epoch> <hash>       an accepted command by stream, principal and ID
+//	l                      what the log was found to have lost, under this store
 const (
 	kCheckpoint = 'c'
 	kHead       = 'h'
@@ -39,6 +40,7 @@ const (
 	kEvent      = 'e'
 	kDirty      = 'd'
 	kKnown      = 'w'
+	kLost       = 'l'
 )
 
 // checkpoint is how far the store agrees with the log.
@@ -53,12 +55,18 @@ type checkpoint struct {
 	LastAppend int64
 	// Epoch is the window's current one; EpochCount and EpochBegan say how full and how old it is.
 	Epoch, EpochCount, EpochBegan int64
+	// Loss is the epoch of the losses of the log that were accepted when the store was made; 0 for none. Checkpoints of
+	// before there was such a thing end before it.
+	Loss int64
 }
 
-const checkpointLen = 4 + 4 + 16 + 7*8
+const (
+	checkpointLen    = 4 + 4 + 16 + 8*8
+	oldCheckpointLen = checkpointLen - 8
+)
 
-func (c *checkpoint) numbers() [7]*int64 {
-	return [7]*int64{&c.NextEvent, &c.NextOutcome, &c.NextCommand, &c.LastAppend, &c.Epoch, &c.EpochCount, &c.EpochBegan}
+func (c *checkpoint) numbers() [8]*int64 {
+	return [8]*int64{&c.NextEvent, &c.NextOutcome, &c.NextCommand, &c.LastAppend, &c.Epoch, &c.EpochCount, &c.EpochBegan, &c.Loss}
 }
 
 func (c *checkpoint) append(b []byte) []byte {
@@ -73,13 +81,15 @@ func (c *checkpoint) append(b []byte) []byte {
 
 func parseCheckpoint(b []byte) (checkpoint, error) {
 	var c checkpoint
-	if len(b) != checkpointLen {
+	if len(b) != checkpointLen && len(b) != oldCheckpointLen {
 		return c, fmt.Errorf("%w: a local checkpoint of %d bytes", event.ErrUndecodable, len(b))
 	}
 	c.Codec, c.Fingerprint = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])
 	copy(c.EventsID[:], b[8:24])
 	for i, n := range c.numbers() {
-		*n = int64(binary.BigEndian.Uint64(b[24+8*i:]))
+		if at := 24 + 8*i; at < len(b) {
+			*n = int64(binary.BigEndian.Uint64(b[at:]))
+		}
 	}
 	return c, nil
 }

@@ -10,9 +10,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/topology"
 )
 
 // worker is one member of the group: it polls a batch, decides it, and ends the transaction before it
@@ -28,6 +30,8 @@ type worker struct {
 	batch int
 	// unexplained counts the transactions in a row that were aborted for no reason that we know.
 	unexplained int
+	// accepted are the losses of the log that had been accepted when the session began.
+	accepted topology.Acceptances
 
 	mu struct {
 		sync.Mutex
@@ -41,6 +45,8 @@ type worker struct {
 		// wake ends the poll in progress; revoked says that the session must be armed again (see rearm).
 		wake    context.CancelFunc
 		revoked bool
+		// renew says that the session is to end, and another to begin.
+		renew bool
 	}
 }
 
@@ -65,8 +71,11 @@ type owned struct {
 	// The following belong to the restoring goroutine until it ends, then to the worker's.
 	part    *partition
 	release func() error
-	// next is the first command to decide: what lies before has been decided.
-	next int64
+	// next is the first command to decide: what lies before has been decided. reached is the next one to come, as far as
+	// has been decided since.
+	next, reached int64
+	// look is when a stopped partition is worth restoring again, which may mean reading much of the log.
+	look time.Time
 	// state and err are guarded by worker.mu.
 	state string
 	err   error
@@ -99,6 +108,10 @@ func (w *worker) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if errors.Is(err, errChanged) {
+			w.log.Info("starting a new session", "why", err)
+			continue
+		}
 		w.log.Warn("starting a new session", "err", err)
 		if time.Since(began) > 30*time.Second {
 			wait = 50 * time.Millisecond
@@ -120,9 +133,13 @@ func (w *worker) session(ctx context.Context) error {
 	}
 	life, stop := context.WithCancel(ctx) // of the restoring goroutines
 	defer stop()
+	var err error
+	if w.accepted, err = topology.Accepted(ctx, w.p.admin, cfg.Kafka, cfg.Prefix); err != nil {
+		return err
+	}
 	w.mu.Lock()
 	w.unexplained = 0
-	w.mu.owned, w.mu.busy, w.mu.leaving, w.mu.joined = map[topicPartition]*owned{}, false, nil, false
+	w.mu.owned, w.mu.busy, w.mu.leaving, w.mu.joined, w.mu.renew = map[topicPartition]*owned{}, false, nil, false, false
 	w.mu.Unlock()
 	opts := append(cfg.Kafka[:len(cfg.Kafka):len(cfg.Kafka)],
 		kgo.TransactionalID(w.id),
@@ -146,6 +163,7 @@ func (w *worker) session(ctx context.Context) error {
 		kgo.MaxBufferedBytes(max(2*cfg.BatchBytes, 2*(cfg.EventBytes+recordOverhead))),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ConcurrentTransactionsBackoff(2*time.Millisecond),
+		kgo.AdjustFetchOffsetsFn(w.where),
 		kgo.OnPartitionsAssigned(func(_ context.Context, cl *kgo.Client, m map[string][]int32) { w.assigned(life, cl, m) }),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { w.revoked(m, len(m) > 0) }),
 		// Losing nothing disarms the session as well.
@@ -158,8 +176,11 @@ func (w *worker) session(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: processor: %w", event.ErrConfig, err)
 	}
+	var watching sync.WaitGroup
+	watching.Go(func() { w.watch(life, sess.Client()) })
 	defer func() {
 		stop()
+		watching.Wait()
 		sess.Close() // leaves the group, unless membership is static; revokes what is owned
 		w.revokeAll()
 	}()
@@ -172,6 +193,9 @@ func (w *worker) session(ctx context.Context) error {
 		fetches := w.poll(ctx, sess)
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if w.renewed() {
+			return errChanged
 		}
 		if again, err := w.rearm(ctx, sess); err != nil {
 			return err
@@ -186,6 +210,11 @@ func (w *worker) session(ctx context.Context) error {
 				return
 			}
 			w.log.Warn("fetching commands", "topic", topic, "partition", n, "err", err)
+			if errors.Is(err, kerr.UnknownTopicID) { // deleted and made again: the partition is to find out, and stop
+				if o := w.serving(topicPartition{topic, n}); o != nil {
+					w.again(life, sess.Client(), o)
+				}
+			}
 		})
 		if fetches.NumRecords() == 0 {
 			continue
@@ -213,7 +242,7 @@ func (w *worker) poll(ctx context.Context, sess *kgo.GroupTransactSession) kgo.F
 	defer cancel()
 	w.mu.Lock()
 	w.mu.wake = cancel
-	revoked := w.mu.revoked
+	revoked := w.mu.revoked || w.mu.renew
 	w.mu.Unlock()
 	if revoked {
 		return nil
@@ -249,6 +278,12 @@ func (w *worker) rearm(ctx context.Context, sess *kgo.GroupTransactSession) (boo
 	return true, nil
 }
 
+func (w *worker) renewed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mu.renew
+}
+
 // lost reports whether partitions were revoked since the session was last armed.
 func (w *worker) lost() bool {
 	w.mu.Lock()
@@ -273,6 +308,9 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 	end, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(endGrace, cancel) })()
+	if len(w.accepted) > 0 {
+		end = kgo.PreTxnCommitFnContext(end, w.stamp)
+	}
 	w.step.emit = func(r *kgo.Record) {
 		sess.Produce(end, r, func(_ *kgo.Record, err error) {
 			if err != nil {
@@ -302,6 +340,11 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 			if r.Offset < o.next {
 				continue
 			}
+			if r.Offset < o.reached {
+				// Whether commands were lost, restoring finds out; until then nothing is decided twice.
+				fail(fmt.Errorf("command %s/%d@%d was read again after %d", f.Topic, f.Partition, r.Offset, o.reached-1))
+				return
+			}
 			out, err := w.step.command(o.part, r, now)
 			if err != nil {
 				fail(fmt.Errorf("decide %s/%d@%d: %w", f.Topic, f.Partition, r.Offset, err))
@@ -315,6 +358,11 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 		fail(err)
 	} else {
 		reuse = w.enc.Reset
+	}
+	for _, o := range touched {
+		if what, ok := o.part.regressed(); ok && failure.Load() == nil {
+			fail(o.loses(what))
+		}
 	}
 	commit := failure.Load() == nil
 	committed, err = sess.End(end, kgo.TransactionEndTry(commit))
@@ -357,6 +405,7 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 			w.again(life, sess.Client(), o)
 			continue
 		}
+		o.reached = o.part.cp.NextCommand
 	}
 	if h := w.p.cfg.Hooks.Outcome; h != nil {
 		for _, d := range outcomes {
@@ -364,6 +413,11 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 		}
 	}
 	return true, nil
+}
+
+// loses keeps in the partition's store what the log was found to have lost: it is to stop.
+func (o *owned) loses(what lostWhat) error {
+	return errors.Join(lost(o.part, what.topic, "%s", what.what), o.part.store.setLost(what))
 }
 
 type decided struct {

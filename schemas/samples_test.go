@@ -38,11 +38,11 @@ func samples() []proto.Message {
 		},
 		&cqrsflowv1.Snapshot{
 			Version: 100, EventOffset: 123_456, CodecVersion: 1, Fingerprint: 2, State: []byte{0x08, 0x01},
-			RecordedTimeUnixNano: noon.UnixNano(), EffectiveTimeMaxUnixNano: noon.UnixNano() + 1, Hash: []byte{1, 2, 3, 4},
+			RecordedTimeUnixNano: noon.UnixNano(), EffectiveTimeMaxUnixNano: noon.UnixNano() + 1, Hash: []byte{1, 2, 3, 4}, LossEpoch: 1795536000000,
 		},
 		&cqrsflowv1.CheckpointMarker{
 			EventOffset: 123_456, AppendOffset: 699_998, CommandOffset: 700_000, TopicId: "Xb3kT1mBQ9-7dJ0bTqYv2A",
-			RecordedTimeUnixNano: noon.UnixNano(), Fingerprint: 2,
+			RecordedTimeUnixNano: noon.UnixNano(), Fingerprint: 2, LossEpoch: 1795536000000,
 		},
 
 		&orderv1.PlaceOrder{Customer: "customer-17", Lines: []*orderv1.Line{line}, Notes: "leave it at the door"},

@@ -305,7 +305,7 @@ func (t *Topology) awaitLeaders(ctx context.Context, created []string) error {
 	}
 }
 
-func sortedKeys(m map[string]string) []string {
+func sortedKeys[V any](m map[string]V) []string {
 	keys := make([]string, 0, len(m))
 	for k := range m {
 		keys = append(keys, k)

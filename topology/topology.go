@@ -2,6 +2,7 @@ package topology
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -70,6 +71,29 @@ func (t *Topology) Check(ctx context.Context) (map[string]Actual, error) {
 		return nil, err
 	}
 	return seen.check(t.cfg.Prefix, t.aggregates)
+}
+
+// Recorded returns the IDs of the topics as they are recorded, by name. Its errors are Check's; a loss and
+// missing topics are none.
+func (t *Topology) Recorded(ctx context.Context) (map[string][16]byte, error) {
+	seen, err := t.observe(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][16]byte{}
+	for a, r := range seen.recorded {
+		if r == nil {
+			continue
+		}
+		for name, text := range r.Topics {
+			id, err := base64.RawURLEncoding.DecodeString(text)
+			if err != nil || len(id) != 16 {
+				return nil, fmt.Errorf("%w: the record %s of %s: %q is no topic ID", event.ErrCorrupt, RecordKey, a, text)
+			}
+			out[name] = [16]byte(id)
+		}
+	}
+	return out, nil
 }
 
 func (o *observed) check(prefix string, aggregates []string) (map[string]Actual, error) {

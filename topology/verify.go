@@ -46,14 +46,40 @@ func (o *observed) transactions() string {
 }
 
 // Verify looks at everything that durability stands on: the brokers' transactions, and of every topic
-// whether it exists, is the recorded one, has the recorded partition count, enough replicas in sync, and
+// whether it exists, is the recorded one, has what consumer groups have read of it and the recorded partition count, enough replicas in sync, and
 // the settings that it shall have. No finding means that all is well.
 func (t *Topology) Verify(ctx context.Context) ([]Finding, error) {
 	seen, err := t.observe(ctx, true)
 	if err != nil {
 		return nil, err
 	}
-	return t.cfg.verify(seen, t.aggregates), nil
+	out := t.cfg.verify(seen, t.aggregates)
+	truncated, err := t.truncated(ctx, seen)
+	return append(out, truncated...), err
+}
+
+// truncated finds the partitions that end before what a consumer group has read of them.
+func (t *Topology) truncated(ctx context.Context, seen *observed) ([]Finding, error) {
+	accepted, err := Accepted(ctx, t.client, t.client.Opts(), t.cfg.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	var out []Finding
+	for _, a := range t.aggregates {
+		topics := TopicsOf(t.cfg.Prefix, a)
+		if len(seen.missing(topics)) > 0 {
+			continue
+		}
+		c, err := t.committed(ctx, topics.logs())
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range seen.truncations(a, topics, c, accepted) {
+			out = append(out, Finding{Level: Problem, Aggregate: a, Topic: l.Topic, Setting: "end", Want: strconv.FormatInt(l.Committed, 10), Got: strconv.FormatInt(l.End, 10),
+				Message: lossError(a, []Loss{l}).Error()})
+		}
+	}
+	return out, nil
 }
 
 func (c Config) verify(o *observed, aggregates []string) []Finding {

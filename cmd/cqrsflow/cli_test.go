@@ -122,6 +122,20 @@ func TestTopology(t *testing.T) {
 	if code, out, _ = cqrsflow(t, "", kafka, on("accept-loss")...); code != 0 || !strings.Contains(out, "nothing was lost") {
 		t.Errorf("accept-loss: %d\n%s", code, out)
 	}
+	var lost []topology.Loss
+	code, out, _ = cqrsflow(t, "", kafka, on("accept-loss", "--json")...)
+	if err := json.Unmarshal([]byte(out), &lost); code != 0 || err != nil || lost == nil || len(lost) > 0 {
+		t.Errorf("accept-loss --json: %d, %v\n%s", code, err, out)
+	}
+	code, out, _ = cqrsflow(t, "", kafka, on("accept-loss", "--lost", "cqrsflow.order.events/1")...)
+	for _, want := range []string{"accepted: cqrsflow.order.events/1 has lost records", "cqrsflow projection rebuild NAME", "--from start"} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("accept-loss --lost: %d, without %q\n%s", code, want, out)
+		}
+	}
+	if code, _, errs = cqrsflow(t, "", kafka, on("accept-loss", "--lost", "order/1")...); code == 0 || !strings.Contains(errs, "write TOPIC or TOPIC/PARTITION") {
+		t.Errorf("accept-loss of nonsense: %d\n%s", code, errs)
+	}
 }
 
 // processing starts a Kafka with topics and a processor.

@@ -17,8 +17,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/cqrsflow/cqrsflow/internal/devfile"
 	"github.com/cqrsflow/cqrsflow/internal/embedded/postgres"
+	"github.com/cqrsflow/cqrsflow/services/ops"
+	"github.com/cqrsflow/cqrsflow/topology"
 )
 
 // asProgram makes the test binary be the program, for tests that kill it.
@@ -390,6 +395,92 @@ func TestDevKilledWhileImporting(t *testing.T) {
 	d.stop()
 	if code := d.wait(); code != 0 {
 		t.Errorf("dev ended with %d\n%s", code, d.stderr)
+	}
+}
+
+// A topic of dev's own Kafka is lost: dev starts all the same, says so, and goes on once that is accepted.
+func TestDevAcceptsALoss(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	d := startDev(t, dir)
+	d.await("Ctrl-C stops")
+	const body = `{"customer":"ada","lines":[{"sku":"cd","name":"CD","quantity":1,"total":{"amount":"11.77","currency":"USD"}}],"notes":"a gift"}`
+	d.client(0, "publish", "order/o-1", "place", body)
+	d.client(0, "publish", "order/o-1", "annotate", `{"text":"a gift"}`)
+	awaitReadModels(t, d)
+	if out := d.client(0, "topology", "accept-loss"); !strings.Contains(out, "nothing was lost") {
+		t.Errorf("accept-loss: %s", out)
+	}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(d.file().Kafka))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	if _, err := kadm.NewClient(cl).DeleteTopics(t.Context(), "cqrsflow.order.events"); err != nil {
+		t.Fatal(err)
+	}
+	d.stop()
+	if code := d.wait(); code != 0 {
+		t.Fatalf("dev ended with %d\n%s", code, d.stderr)
+	}
+
+	d = startDev(t, dir)
+	until(t, "dev runs", func() bool { f, err := devfile.Find(dir); return err == nil && f != nil })
+	readyz := func(part string) string {
+		resp, err := http.Get(d.file().Ops + "/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var r ops.Readiness
+		if err := json.NewDecoder(resp.Body).Decode(&r); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range r.Parts {
+			if p.Name == part {
+				return p.Reason
+			}
+		}
+		return ""
+	}
+	until(t, "the processor says so", func() bool {
+		return strings.Contains(readyz("command"), "cqrsflow topology accept-loss --lost cqrsflow.order.events/")
+	})
+	until(t, "the projection says so", func() bool {
+		return strings.Contains(readyz("project-sql/orders"), "then `cqrsflow projection rebuild orders`")
+	})
+	d.client(1, "topology", "verify")
+	var lost []topology.Loss
+	if out := d.client(0, "topology", "accept-loss", "--json"); json.Unmarshal([]byte(out), &lost) != nil || len(lost) != 1 || lost[0].Topic != "cqrsflow.order.events" {
+		t.Errorf("accept-loss: %s", out)
+	}
+	until(t, "the processor serves", func() bool { return strings.HasSuffix(readyz("command"), " partitions") })
+	if out := d.client(0, "publish", "order/o-1", "place", body); !strings.Contains(out, "version   1") {
+		t.Errorf("publish: %s", out)
+	}
+	if why := readyz("project-sql/orders"); !strings.Contains(why, "cqrsflow projection rebuild orders") {
+		t.Errorf("the projection says %q", why)
+	}
+	var order struct {
+		Version int `json:"version"`
+	}
+	if d.get("/v1/orders/o-1", &order); order.Version != 2 {
+		t.Errorf("the old row is gone: %+v", order)
+	}
+	d.client(0, "topology", "verify")
+}
+
+// until waits for what others do.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(time.Minute)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%s: not within a minute", what)
+		}
 	}
 }
 

@@ -14,12 +14,12 @@ type topologyCmd struct {
 	Plan       planCmd       `cmd:"" help:"Show what apply would change."`
 	Apply      applyCmd      `cmd:"" help:"Make missing topics and put their settings right. It never deletes, shrinks or grows."`
 	Verify     verifyCmd     `cmd:"" help:"Check everything that durability stands on; exit code 1 where something is wrong."`
-	AcceptLoss acceptLossCmd `cmd:"" help:"Go on after topics were deleted and made again: their log is lost."`
+	AcceptLoss acceptLossCmd `cmd:"" help:"Go on with what the log has, after topics were deleted and made again or lost records at their end."`
 }
 
 func newTopologyCmd() topologyCmd {
 	s := func() topologyFlags { return topologyFlags{Settings: newSettings("General", "Kafka", "Topology")} }
-	return topologyCmd{Plan: planCmd{s()}, Apply: applyCmd{s()}, Verify: verifyCmd{s()}, AcceptLoss: acceptLossCmd{s()}}
+	return topologyCmd{Plan: planCmd{s()}, Apply: applyCmd{s()}, Verify: verifyCmd{s()}, AcceptLoss: acceptLossCmd{topologyFlags: s()}}
 }
 
 type topologyFlags struct {
@@ -115,7 +115,10 @@ func (c *verifyCmd) Run(e *environment) error {
 	return failIf(err, found)
 }
 
-type acceptLossCmd struct{ topologyFlags }
+type acceptLossCmd struct {
+	topologyFlags
+	Lost []string `placeholder:"TOPIC[/PARTITION]" help:"Accept this too, which Kafka alone does not show; a partition that has stopped says what to write here."`
+}
 
 func (c *acceptLossCmd) Run(e *environment) error {
 	t, done, err := c.open(e, "topology accept-loss")
@@ -123,7 +126,12 @@ func (c *acceptLossCmd) Run(e *environment) error {
 		return err
 	}
 	defer done()
-	lost, err := t.AcceptLoss(e.ctx)
+	lost, err := t.AcceptLoss(e.ctx, c.Lost...)
+	if err != nil && len(lost) > 0 {
+		for _, l := range lost {
+			fmt.Fprintf(e.stderr, "accepted: %s\n", l)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -131,14 +139,25 @@ func (c *acceptLossCmd) Run(e *environment) error {
 		lost = []topology.Loss{}
 	}
 	return c.print(e, lost, func(w io.Writer) {
-		for _, l := range lost {
-			fmt.Fprintf(w, "accepted the loss of %s (it was %s, it is %s)\n", l.Topic, l.Recorded, l.Actual)
-		}
 		if len(lost) == 0 {
-			fmt.Fprintln(w, "nothing was lost")
+			fmt.Fprintln(w, "nothing was lost, as far as Kafka shows; where a partition has stopped and says otherwise, add the --lost that it names")
+			return
 		}
+		for _, l := range lost {
+			fmt.Fprintf(w, "accepted: %s\n", l)
+		}
+		fmt.Fprint(w, afterLoss)
 	})
 }
+
+// afterLoss is what follows from an acceptance, for people.
+const afterLoss = `
+Command processors set the local stores of these partitions aside and go on with what the log has, within seconds.
+Projections that have read more than there is stay stopped, and keep serving the old rows, until each is rebuilt:
+  cqrsflow projection rebuild NAME
+Reactors whose offset is lost do not start until they are told where: serve --from start, or --from end.
+Commands that were published since the loss and have no outcome: publish them again, under the same IDs.
+`
 
 func failIf(err error, found []topology.Finding) error {
 	if err == nil && slices.ContainsFunc(found, func(f topology.Finding) bool { return f.Level == topology.Problem }) {

@@ -22,8 +22,11 @@ type Reactor struct {
 	group  string
 	topics map[string]string // aggregate by events topic
 	wants  map[string]map[string]bool
-	// counts are the partitions of the targets' commands topics; set before the first session.
-	counts map[string]int32
+	// partitions are the numbers of partitions of the targets' commands topics; set before the first session.
+	partitions map[string]int32
+	// ids are the topics' IDs as they were first seen; accepted the losses of the log that the session goes on after.
+	ids      map[string][16]byte
+	accepted topology.Acceptances
 
 	mu struct {
 		sync.Mutex
@@ -55,7 +58,7 @@ func New(cfg Config) (*Reactor, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	r := &Reactor{cfg: cfg, group: fmt.Sprintf("%s.%s.v1", cfg.Prefix, cfg.Name), topics: map[string]string{}, wants: map[string]map[string]bool{}}
+	r := &Reactor{cfg: cfg, group: fmt.Sprintf("%s.%s.v1", cfg.Prefix, cfg.Name), topics: map[string]string{}, wants: map[string]map[string]bool{}, ids: map[string][16]byte{}}
 	for aggregate, types := range cfg.Wants {
 		r.topics[topology.TopicsOf(cfg.Prefix, aggregate).Events] = aggregate
 		r.wants[aggregate] = map[string]bool{}
@@ -71,21 +74,16 @@ func New(cfg Config) (*Reactor, error) {
 // Run reacts until ctx ends, and finishes the transaction in hand then. It returns nil after that; an
 // error wrapping event.ErrConfig where the reactor has never run and is not told From.
 func (r *Reactor) Run(ctx context.Context) error {
-	for attempt := 0; ; attempt++ {
-		err := r.prepare(ctx)
-		if err == nil {
-			break
-		}
-		if errors.Is(err, event.ErrConfig) {
-			return err
-		}
-		if r.pause(ctx, attempt, err) != nil {
-			return nil
-		}
-	}
+	began := false
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		started := time.Now()
-		err := r.session(ctx)
+		err := r.prepare(ctx)
+		if err == nil {
+			began = true
+			err = r.session(ctx)
+		} else if errors.Is(err, event.ErrConfig) && !began {
+			return err // later, it is no reason to end the process: its status says it
+		}
 		if err == nil || ctx.Err() != nil {
 			break
 		}
@@ -125,7 +123,7 @@ func (r *Reactor) pause(ctx context.Context, attempt int, err error) error {
 }
 
 // prepare learns the targets' partition counts and sees to it that every partition has a committed
-// offset: without one the client would have to guess.
+// offset that counts: without one the client would have to guess.
 func (r *Reactor) prepare(ctx context.Context) error {
 	cl, err := kgo.NewClient(r.cfg.Client...)
 	if err != nil {
@@ -133,7 +131,7 @@ func (r *Reactor) prepare(ctx context.Context) error {
 	}
 	defer cl.Close()
 	adm := kadm.NewClient(cl)
-	if r.counts, err = r.count(ctx, adm); err != nil {
+	if r.partitions, err = r.count(ctx, adm); err != nil {
 		return err
 	}
 	var topics []string
@@ -158,14 +156,37 @@ func (r *Reactor) prepare(ctx context.Context) error {
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // brokers differ in whether they say so
 		return fmt.Errorf("%w: reactor %s: committed offsets of group %s: %w", event.ErrUnavailable, r.cfg.Name, r.group, err)
 	}
+	there, err := r.look(ctx, cl, topics)
+	if err != nil {
+		return err
+	}
+	r.accepted = there.accepted
 	absent := kadm.Offsets{}
+	var of string // the first whose offset is of before an accepted loss
 	starts.Each(func(o kadm.ListedOffset) {
-		if c, ok := committed.Lookup(o.Topic, o.Partition); !ok || c.At < 0 {
-			absent.AddOffset(o.Topic, o.Partition, o.Offset, -1)
+		c, ok := committed.Lookup(o.Topic, o.Partition)
+		if ok = ok && c.At >= 0; ok {
+			var lost error
+			if ok, lost = r.counts(there, o.Topic, o.Partition, c.Offset); lost != nil {
+				err = lost
+				return
+			}
+			if !ok && of == "" {
+				of = fmt.Sprintf("%s/%d", o.Topic, o.Partition)
+			}
+		}
+		if !ok {
+			absent.Add(kadm.Offset{Topic: o.Topic, Partition: o.Partition, At: o.Offset, LeaderEpoch: -1,
+				Metadata: mark(there.accepted.Of(r.topics[o.Topic], o.Partition))})
 		}
 	})
-	if len(absent) == 0 {
-		return nil
+	if err != nil || len(absent) == 0 {
+		return err
+	}
+	if r.cfg.From == Refuse && of != "" {
+		return fmt.Errorf("%w: reactor %s: its offset in %s is of before a loss of the log that was accepted since; say where to go on: "+
+			"--from start (everything that the log has; what was reacted to before is answered as it was then) or --from end (only what happens from now on)",
+			event.ErrConfig, r.cfg.Name, of)
 	}
 	if r.cfg.From == Refuse {
 		return fmt.Errorf("%w: reactor %s has no committed offset on every partition of its topics; it would have to guess what it has "+
@@ -175,7 +196,7 @@ func (r *Reactor) prepare(ctx context.Context) error {
 	if err := adm.CommitAllOffsets(ctx, r.group, absent); err != nil {
 		return fmt.Errorf("%w: reactor %s: commit where to start: %w", event.ErrUnavailable, r.cfg.Name, err)
 	}
-	r.cfg.Logger.Info("starting for the first time", "from", string(r.cfg.From))
+	r.cfg.Logger.Info("starting where no offset counts", "from", string(r.cfg.From), "partitions", len(absent.Sorted()))
 	return nil
 }
 

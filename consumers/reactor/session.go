@@ -116,7 +116,7 @@ func (t *transactor) once(ctx context.Context) error {
 		t.r.cfg.Logger.Warn("sending commands failed; the transaction is aborted", "error", err)
 	}
 	// Its context is never cancelled: an end that was cancelled in between leaves the outcome unknown.
-	committed, endErr := t.s.End(context.WithoutCancel(ctx), kgo.TransactionEndTry(err == nil))
+	committed, endErr := t.s.End(t.r.marked(context.WithoutCancel(ctx)), kgo.TransactionEndTry(err == nil))
 	switch {
 	case endErr != nil:
 		return fmt.Errorf("%w: end a transaction: %w", event.ErrOutcomeUnknown, endErr)
@@ -200,7 +200,7 @@ func (t *transactor) commands(rec *kgo.Record) ([]*kgo.Record, error) {
 	}
 	out := make([]*kgo.Record, 0, len(caused))
 	for i, c := range caused {
-		n, ok := r.counts[c.Aggregate]
+		n, ok := r.partitions[c.Aggregate]
 		if !ok {
 			return nil, fmt.Errorf("%w: it caused a command for %q, which is none of the targets", event.ErrConfig, c.Aggregate)
 		}

@@ -58,7 +58,7 @@ func (r *Runner) open(ctx context.Context, offsets map[string]map[int32]kgo.Offs
 	for _, o := range results {
 		if o.err != nil { // only event.ErrCorrupt gets here
 			o.w.halt(o.err)
-			o.w.start(func() { <-o.w.serving.Done() })
+			o.w.start(o.w.stay)
 			continue
 		}
 		if out[o.w.p.Topic] == nil {

@@ -53,6 +53,8 @@ type Config struct {
 	CommitEvery time.Duration
 	// EndsEvery (default 5 s) is how often the log's ends are asked for, so that lag is known of a paused partition, too.
 	EndsEvery time.Duration
+	// LookEvery (default 5 s) is how often a partition that stopped because the log lost data looks whether it can go on.
+	LookEvery time.Duration
 	// RevokeTimeout (default 20 s) is how long a batch may go on after its partition was revoked, before
 	// it is abandoned. RebalanceTimeout (default 60 s) must be longer.
 	RevokeTimeout, RebalanceTimeout time.Duration
@@ -90,6 +92,7 @@ func (c Config) withDefaults() Config {
 	set(&c.ParkedEvery, time.Second)
 	set(&c.CommitEvery, 200*time.Millisecond)
 	set(&c.EndsEvery, 5*time.Second)
+	set(&c.LookEvery, 5*time.Second)
 	set(&c.RevokeTimeout, 20*time.Second)
 	set(&c.RebalanceTimeout, 60*time.Second)
 	set(&c.SessionTimeout, 45*time.Second)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/topology"
 )
 
 // open opens the sink's session of the partition and returns where to read. It tries again until it
@@ -38,6 +39,12 @@ func (w *worker) openOnce(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	accepted, err := topology.Accepted(ctx, w.r.client, w.r.cfg.Client, w.r.cfg.Prefix)
+	if err != nil {
+		return 0, err
+	}
+	a := accepted.Of(w.p.Aggregate, w.p.Number)
+	id = a.Incarnation(w.p.Topic, id)
 	p := w.p
 	p.TopicID = id
 	s, err := w.r.cfg.Sink.Open(ctx, p)
@@ -56,11 +63,15 @@ func (w *worker) openOnce(ctx context.Context) (int64, error) {
 	}
 	switch {
 	case found && c.TopicID != id:
+		if at := a.LostAt(p.Topic); at > 0 {
+			return 0, w.r.accepted(p, at)
+		}
 		return 0, w.r.lost(p, "the topic is another one than the checkpoint's: it was deleted and made anew")
 	case c.Next > end:
 		return 0, w.r.lost(p, fmt.Sprintf("the checkpoint, %d, is beyond the log's end, %d", c.Next, end))
 	case c.Next < start && p.Source == Events:
-		return 0, w.r.lost(p, fmt.Sprintf("the log starts at %d, after the checkpoint, %d", start, c.Next))
+		return 0, fmt.Errorf("%w of %s: the log starts at %d, after the checkpoint, %d: set its retention right with `cqrsflow topology apply`, and put back what is missing",
+			errLost, p, start, c.Next)
 	}
 	read := c.Next
 	if read < start {
@@ -87,10 +98,4 @@ func (w *worker) openOnce(ctx context.Context) (int64, error) {
 	st.End = max(st.End, end)
 	w.mu.Unlock()
 	return read, nil
-}
-
-// lost is the error of a partition whose log lost what the projection has processed.
-func (r *Runner) lost(p Partition, why string) error {
-	return fmt.Errorf("%w: the log of %s lost data: %s. Restore the topic, or accept the loss with "+
-		"`cqrsflow topology accept-loss` and rebuild projection %s", event.ErrCorrupt, p, why, r.cfg.Name)
 }

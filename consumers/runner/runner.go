@@ -24,7 +24,7 @@ type Runner struct {
 	client  *kgo.Client
 	kafka   kafka
 	commits commits
-	set     chan struct{} // closed once the three above are set: the client joins the group while it is made
+	set     chan struct{} // a session's; closed once the three above are set: the client joins the group while it is made
 
 	mu struct {
 		sync.Mutex
@@ -36,6 +36,7 @@ type Runner struct {
 		seeks   []seek
 		wake    context.CancelFunc // ends the poll in progress
 		trouble string             // what the client reports of no partition in particular
+		renew   context.CancelCauseFunc
 	}
 }
 
@@ -57,7 +58,7 @@ func New(cfg Config) (*Runner, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	r := &Runner{cfg: cfg, origin: map[string]Partition{}, set: make(chan struct{})}
+	r := &Runner{cfg: cfg, origin: map[string]Partition{}}
 	for name := range cfg.Aggregates {
 		topics := topology.TopicsOf(cfg.Prefix, name)
 		for _, s := range cfg.Sources {
@@ -84,6 +85,22 @@ func (r *Runner) Run(ctx context.Context) error {
 	if again {
 		return fmt.Errorf("projection %s: Run was called twice", r.cfg.Name)
 	}
+	for {
+		if err := r.session(ctx); !errors.Is(err, errWhole) {
+			return err
+		}
+		r.cfg.Logger.Info("beginning anew", "projection", r.cfg.Name, "why", errWhole)
+	}
+}
+
+// session is one membership of the group, until ctx ends or a stopped partition can go on.
+func (r *Runner) session(ctx context.Context) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	r.set = make(chan struct{})
+	r.mu.Lock()
+	r.mu.renew, r.mu.joined, r.mu.seeks = end, false, nil
+	r.mu.Unlock()
 	client, err := kgo.NewClient(append(append([]kgo.Opt{}, r.cfg.Client...),
 		kgo.ConsumerGroup(r.cfg.group()),
 		kgo.ConsumeTopics(r.topics...),
@@ -120,6 +137,9 @@ func (r *Runner) Run(ctx context.Context) error {
 	cancel()
 	wg.Wait()
 	r.leave()
+	if errors.Is(context.Cause(ctx), errWhole) {
+		return errWhole
+	}
 	return nil
 }
 
@@ -162,7 +182,10 @@ func (r *Runner) fetchFailed(topic string, partition int32, err error) {
 		r.mu.Unlock()
 		r.cfg.Logger.Warn("reading failed", "projection", r.cfg.Name, "topic", topic, "partition", partition, "error", err)
 	case errors.As(err, &loss), errors.Is(err, kerr.OffsetOutOfRange), errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.UnknownTopicOrPartition):
-		w.halt(r.lost(w.p, err.Error()))
+		w.mu.Lock()
+		w.mu.seen = w.mu.seen || loss != nil
+		w.haltLocked(r.lost(w.p, err.Error()))
+		w.mu.Unlock()
 	default:
 		w.log.Warn("reading failed", "error", err)
 		w.mu.Lock()

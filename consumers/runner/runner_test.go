@@ -30,7 +30,7 @@ func config(t *testing.T, log *logtest.Log, sink runner.Sink) runner.Config {
 		Name: "test", Client: log.Client(), Sink: sink,
 		Aggregates:  logtest.Types(t, "order"),
 		ParkedEvery: 20 * time.Millisecond, RetryMin: 5 * time.Millisecond, RetryMax: 50 * time.Millisecond,
-		CommitEvery: 10 * time.Millisecond, EndsEvery: 50 * time.Millisecond,
+		CommitEvery: 10 * time.Millisecond, EndsEvery: 50 * time.Millisecond, LookEvery: 20 * time.Millisecond,
 		Logger: slog.New(slog.DiscardHandler),
 	}
 }

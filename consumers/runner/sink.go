@@ -22,7 +22,8 @@ type Partition struct {
 	Aggregate string
 	Source    Source
 	Topic     string
-	// TopicID tells a topic from another one that was made later under the same name.
+	// TopicID tells a topic from another one that was made later under the same name, and from itself before it lost
+	// records (topology.Acceptance.Incarnation).
 	TopicID [16]byte
 	Number  int32
 }

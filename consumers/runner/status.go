@@ -76,9 +76,12 @@ func (r *Runner) Status() Status {
 		return cmp.Or(cmp.Compare(a.Partition.Topic, b.Partition.Topic), cmp.Compare(a.Partition.Number, b.Partition.Number))
 	})
 	for _, st := range s.Partitions {
-		switch {
-		case st.State == Stopped:
+		if st.State == Stopped { // first: the others' reasons go away by themselves
 			not("%s stopped: %s", st.Partition, st.Reason)
+		}
+	}
+	for _, st := range s.Partitions {
+		switch {
 		case !st.Failing.IsZero() && time.Since(st.Failing) > r.cfg.UnreadyAfter:
 			not("%s fails since %s: %s", st.Partition, st.Failing.UTC().Format(time.RFC3339), st.Reason)
 		case st.State == Opening:

@@ -65,6 +65,8 @@ type worker struct {
 		expect  int64 // offset that must not be undercut by what is handed over next
 		status  PartitionStatus
 		failing time.Time // since when the sink fails; zero while it does not
+		// lost: it stopped because the log lost data; seen: that was seen while reading.
+		lost, seen bool
 	}
 }
 
@@ -95,7 +97,7 @@ func (w *worker) run() {
 			}
 		default:
 			w.halt(err)
-			<-w.serving.Done() // it stays owned, so that lag and reason are seen, until it is revoked
+			w.stay()
 			return
 		}
 	}
@@ -114,6 +116,9 @@ func (w *worker) serve() error {
 		}
 		if w.serving.Err() != nil {
 			return nil
+		}
+		if w.halted() {
+			return errHalted
 		}
 		if w.take() {
 			if err := w.step(); err != nil {
@@ -171,6 +176,7 @@ func (w *worker) offer(recs []*kgo.Record, end int64) {
 	}
 	if recs[0].Offset < w.mu.expect {
 		// The client never goes back on its own: the topic was made anew, or truncated, under it.
+		w.mu.seen = true
 		w.haltLocked(w.r.lost(w.p, fmt.Sprintf("reading went on at offset %d after offset %d", recs[0].Offset, w.mu.expect-1)))
 		return
 	}
@@ -201,13 +207,23 @@ func (w *worker) haltLocked(err error) {
 		return
 	}
 	w.log.Error("partition stopped; the others go on", "error", err)
-	w.mu.status.State, w.mu.status.Reason = Stopped, err.Error()
+	w.mu.status.State, w.mu.status.Reason, w.mu.lost = Stopped, err.Error(), errors.Is(err, errLost)
 	clear(w.mu.queue)
 	w.mu.queue, w.mu.bytes = w.mu.queue[:0], 0
 	if !w.mu.paused {
 		w.mu.paused = true
 		w.r.pause(w.p)
 	}
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (w *worker) halted() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mu.status.State == Stopped
 }
 
 // pauseNow stops fetching while the sink fails.
@@ -237,7 +253,7 @@ func (w *worker) reopen() bool {
 	if err != nil {
 		if w.serving.Err() == nil {
 			w.halt(err)
-			<-w.serving.Done()
+			w.stay()
 		}
 		return false
 	}

@@ -40,7 +40,10 @@ type Snapshot struct {
 	// The largest effective time among the events that the state includes, in nanoseconds since 1970 UTC.
 	EffectiveTimeMaxUnixNano int64 `protobuf:"varint,7,opt,name=effective_time_max_unix_nano,json=effectiveTimeMaxUnixNano,proto3" json:"effective_time_max_unix_nano,omitempty"`
 	// Hash of the state, to find damage before it is folded on.
-	Hash          []byte `protobuf:"bytes,8,opt,name=hash,proto3" json:"hash,omitempty"`
+	Hash []byte `protobuf:"bytes,8,opt,name=hash,proto3" json:"hash,omitempty"`
+	// Epoch of the loss of the log that had been accepted for the partition when this was written, 0 for none: a snapshot
+	// from before a loss tells of events that may be gone, and is not used.
+	LossEpoch     int64 `protobuf:"varint,9,opt,name=loss_epoch,json=lossEpoch,proto3" json:"loss_epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -131,6 +134,13 @@ func (x *Snapshot) GetHash() []byte {
 	return nil
 }
 
+func (x *Snapshot) GetLossEpoch() int64 {
+	if x != nil {
+		return x.LossEpoch
+	}
+	return 0
+}
+
 // CheckpointMarker ends a round of snapshots of one partition. All states up to event_offset are in the snapshots
 // topic before it: restoring means reading the snapshots, then the events from event_offset.
 type CheckpointMarker struct {
@@ -147,7 +157,9 @@ type CheckpointMarker struct {
 	// When the round began, in nanoseconds since 1970 UTC.
 	RecordedTimeUnixNano int64 `protobuf:"varint,5,opt,name=recorded_time_unix_nano,json=recordedTimeUnixNano,proto3" json:"recorded_time_unix_nano,omitempty"`
 	// The fold fingerprint of the round's snapshots.
-	Fingerprint   uint32 `protobuf:"varint,6,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	Fingerprint uint32 `protobuf:"varint,6,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	// Epoch of the loss of the log that had been accepted for the partition when this was written, 0 for none.
+	LossEpoch     int64 `protobuf:"varint,7,opt,name=loss_epoch,json=lossEpoch,proto3" json:"loss_epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -224,11 +236,18 @@ func (x *CheckpointMarker) GetFingerprint() uint32 {
 	return 0
 }
 
+func (x *CheckpointMarker) GetLossEpoch() int64 {
+	if x != nil {
+		return x.LossEpoch
+	}
+	return 0
+}
+
 var File_cqrsflow_v1_snapshot_proto protoreflect.FileDescriptor
 
 const file_cqrsflow_v1_snapshot_proto_rawDesc = "" +
 	"\n" +
-	"\x1acqrsflow/v1/snapshot.proto\x12\vcqrsflow.v1\"\xaf\x02\n" +
+	"\x1acqrsflow/v1/snapshot.proto\x12\vcqrsflow.v1\"\xce\x02\n" +
 	"\bSnapshot\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x03R\aversion\x12!\n" +
 	"\fevent_offset\x18\x02 \x01(\x03R\veventOffset\x12#\n" +
@@ -237,14 +256,18 @@ const file_cqrsflow_v1_snapshot_proto_rawDesc = "" +
 	"\x05state\x18\x05 \x01(\fR\x05state\x125\n" +
 	"\x17recorded_time_unix_nano\x18\x06 \x01(\x03R\x14recordedTimeUnixNano\x12>\n" +
 	"\x1ceffective_time_max_unix_nano\x18\a \x01(\x03R\x18effectiveTimeMaxUnixNano\x12\x12\n" +
-	"\x04hash\x18\b \x01(\fR\x04hash\"\xf5\x01\n" +
+	"\x04hash\x18\b \x01(\fR\x04hash\x12\x1d\n" +
+	"\n" +
+	"loss_epoch\x18\t \x01(\x03R\tlossEpoch\"\x94\x02\n" +
 	"\x10CheckpointMarker\x12!\n" +
 	"\fevent_offset\x18\x01 \x01(\x03R\veventOffset\x12#\n" +
 	"\rappend_offset\x18\x02 \x01(\x03R\fappendOffset\x12%\n" +
 	"\x0ecommand_offset\x18\x03 \x01(\x03R\rcommandOffset\x12\x19\n" +
 	"\btopic_id\x18\x04 \x01(\tR\atopicId\x125\n" +
 	"\x17recorded_time_unix_nano\x18\x05 \x01(\x03R\x14recordedTimeUnixNano\x12 \n" +
-	"\vfingerprint\x18\x06 \x01(\rR\vfingerprintB=Z;github.com/cqrsflow/cqrsflow/schemas/cqrsflow/v1;cqrsflowv1b\x06proto3"
+	"\vfingerprint\x18\x06 \x01(\rR\vfingerprint\x12\x1d\n" +
+	"\n" +
+	"loss_epoch\x18\a \x01(\x03R\tlossEpochB=Z;github.com/cqrsflow/cqrsflow/schemas/cqrsflow/v1;cqrsflowv1b\x06proto3"
 
 var (
 	file_cqrsflow_v1_snapshot_proto_rawDescOnce sync.Once
