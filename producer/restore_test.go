@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/internal/partlog"
 	"github.com/cqrsflow/cqrsflow/schemas/record"
 )
 
@@ -43,7 +44,7 @@ func TestRestoreFromTheMarker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	end, err := ends(ctx, kadm.NewClient(cl), 0, accountTopics.Snapshots)
+	end, err := partlog.Ends(ctx, kadm.NewClient(cl), 0, accountTopics.Snapshots)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +130,7 @@ func TestOutcomesAreGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	end, err := ends(l.context(5*time.Second), kadm.NewClient(cl), 0, accountTopics.Outcomes)
+	end, err := partlog.Ends(l.context(5*time.Second), kadm.NewClient(cl), 0, accountTopics.Outcomes)
 	if err != nil {
 		t.Fatal(err)
 	}
