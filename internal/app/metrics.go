@@ -51,7 +51,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		applied: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_projection_applied_total",
 			Help: "Events and outcomes applied to read models."}, []string{"projection", "source"}),
 		parked: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_projection_parked_total",
-			Help: "Events set aside."}, []string{"projection"}),
+			Help: "Events set aside, by projections and reactors."}, []string{"projection"}),
 		apply: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "cqrsflow_projection_batch_seconds",
 			Help: "Duration of applying a batch to a read model.", Buckets: seconds}, []string{"projection"}),
 	}
@@ -81,8 +81,13 @@ func (m *metrics) hooks() producer.Hooks {
 func (m *metrics) onBatch(p runner.Progress) {
 	m.applied.WithLabelValues(p.Projection, string(p.Partition.Source)).Add(float64(p.Events + p.Outcomes))
 	m.apply.WithLabelValues(p.Projection).Observe(p.Took.Seconds())
-	if p.Parked > 0 {
-		m.parked.WithLabelValues(p.Projection).Add(float64(p.Parked))
+	m.onParked(p.Projection, p.Parked)
+}
+
+// onParked is called with how many events a projection or reactor has set aside.
+func (m *metrics) onParked(by string, events int) {
+	if events > 0 {
+		m.parked.WithLabelValues(by).Add(float64(events))
 	}
 }
 
@@ -108,19 +113,17 @@ var (
 	ageDesc = prometheus.NewDesc("cqrsflow_projection_applied_through_seconds",
 		"Unix time at which the last applied event was recorded.", []string{"projection", "aggregate", "source", "partition"}, nil)
 	parkedDesc = prometheus.NewDesc("cqrsflow_projection_parked_streams",
-		"Streams that are set aside.", []string{"projection"}, nil)
+		"Streams that are set aside, of projections and reactors.", []string{"projection"}, nil)
 	foreignDesc = prometheus.NewDesc("cqrsflow_projection_foreign_records",
 		"Records skipped since assignment because cqrsflow did not write them.", []string{"projection"}, nil)
 	reactedDesc = prometheus.NewDesc("cqrsflow_reactor_events_total",
 		"Events that a reactor has reacted to.", []string{"reactor"}, nil)
 	sentDesc = prometheus.NewDesc("cqrsflow_reactor_commands_total",
 		"Commands that a reactor has sent.", []string{"reactor"}, nil)
-	stoppedDesc = prometheus.NewDesc("cqrsflow_reactor_stopped_partitions",
-		"Partitions at which a reactor has stopped, because of an event that it cannot read.", []string{"reactor"}, nil)
 )
 
 func (s standing) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{lagDesc, ageDesc, parkedDesc, foreignDesc, reactedDesc, sentDesc, stoppedDesc} {
+	for _, d := range []*prometheus.Desc{lagDesc, ageDesc, parkedDesc, foreignDesc, reactedDesc, sentDesc} {
 		c <- d
 	}
 }
@@ -153,6 +156,6 @@ func (s standing) Collect(c chan<- prometheus.Metric) {
 		st := r.Status()
 		c <- prometheus.MustNewConstMetric(reactedDesc, prometheus.CounterValue, float64(st.Events), st.Name)
 		c <- prometheus.MustNewConstMetric(sentDesc, prometheus.CounterValue, float64(st.Commands), st.Name)
-		gauge(stoppedDesc, float64(len(st.Stopped)), st.Name)
+		gauge(parkedDesc, float64(st.Parked), st.Name)
 	}
 }

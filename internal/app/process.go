@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cqrsflow/cqrsflow/consumers/postgres"
+	"github.com/cqrsflow/cqrsflow/consumers/reactor"
 	"github.com/cqrsflow/cqrsflow/consumers/runner"
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
@@ -39,6 +40,8 @@ type process struct {
 	search *searchStore
 	// runners are the projections, for readiness, metrics and progress.
 	runners []*runner.Runner
+	// reactors are those of the role react.
+	reactors []*reactor.Reactor
 	// publisher is there where a role or an import publishes.
 	publisher *producer.Publisher
 	// dev makes the choices of dev: its own topics, an embedded index, an asynchronous commit.

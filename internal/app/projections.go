@@ -93,11 +93,13 @@ func (p *process) byName() map[string]*decider.Type {
 func (p *process) startReactor(context.Context) error {
 	client := append(slices.Clip(p.kafka), p.cfg.Kafka.ProducerCompression())
 	r, err := reactor.New(purchases.Configure(reactor.Config{Prefix: p.cfg.General.Prefix, Client: client, Instance: p.cfg.Processor.Instance,
-		Aggregates: p.byName(), From: reactor.From(p.cfg.Roles.From), SessionTimeout: p.cfg.Processor.SessionTimeout, Logger: p.log}))
+		Aggregates: p.byName(), From: reactor.From(p.cfg.Roles.From), SessionTimeout: p.cfg.Processor.SessionTimeout,
+		OnParked: func(n int) { p.metrics.onParked(purchases.Name, n) }, Logger: p.log}))
 	if err != nil {
 		return err
 	}
 	p.group.Go(lifecycle.Drain, "reactor "+purchases.Name, r.Run)
+	p.reactors = append(p.reactors, r)
 	p.metrics.watchReactor(r)
 	p.ops.Register(config.RoleReact+"/"+purchases.Name, r.Ready)
 	return nil
