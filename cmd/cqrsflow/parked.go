@@ -36,7 +36,7 @@ type parkedFlags struct {
 	Settings settings `embed:""`
 }
 
-// ops finds the operations port of a process that has the projection's store, or runs the reactor.
+// ops finds the operations port of a process that has the projection's store; reactors are known in the roles query and react.
 func (f *parkedFlags) ops(e *environment, what string) (client, error) {
 	s, err := f.Settings.find(e, what, "ops.url", "token")
 	if err != nil {

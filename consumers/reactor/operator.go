@@ -45,7 +45,7 @@ func (r *Reactor) Parked(ctx context.Context) ([]ParkedEvent, error) {
 }
 
 // Retry has the parked events of a stream tried again, in order, by the owner of their partition; with an empty
-// aggregate and stream those of all. It returns how many there are.
+// aggregate and stream those of all. It returns how many there are; what has been given up is not among them.
 func (r *Reactor) Retry(ctx context.Context, aggregate string, stream event.StreamID) (int, error) {
 	return r.mark(ctx, retry, aggregate, stream)
 }
@@ -72,6 +72,10 @@ func (r *Reactor) mark(ctx context.Context, a action, aggregate string, stream e
 			if stream != "" && s != stream {
 				continue
 			}
+			if a == retry && p.wish(s) == drop { // what has been given up stays so; what waits behind it is tried anyway
+				n += len(*l) - 1
+				continue
+			}
 			first := (*l)[0]
 			rec, err := at.mark(r.cfg.Name, s, mark{a, first.Offset, first.Attempts})
 			if err != nil {
@@ -84,8 +88,11 @@ func (r *Reactor) mark(ctx context.Context, a action, aggregate string, stream e
 			}
 		}
 	})
-	if err = cmp.Or(err, failed); err != nil || len(recs) == 0 {
+	if err = cmp.Or(err, failed); err != nil {
 		return 0, err
+	}
+	if len(recs) == 0 {
+		return n, nil
 	}
 	cl, err := kgo.NewClient(append(slices.Clip(r.cfg.Client), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 	if err != nil {

@@ -246,6 +246,7 @@ func TestDropGivesUpOneEvent(t *testing.T) {
 	// Two operators drop the same event while the reactor is away: one event is given up, not two.
 	mustMark(t, 1, r.Drop, stream)
 	mustMark(t, 1, r.Drop, stream)
+	mustMark(t, 3, r.Retry, stream) // which does not bring it back
 	if list := parked(t, r); len(list) != 4 || !list[0].Dropped || list[1].Dropped || !list[1].Retry {
 		t.Errorf("after the mark: %+v", list)
 	}
@@ -323,6 +324,9 @@ func TestNothingIsParkedByAnAbortedTransaction(t *testing.T) {
 		c := req.(*kmsg.TxnOffsetCommitRequest)
 		if !strings.Contains(c.TransactionalID, "purchases") || !failing.Load() {
 			return nil, nil, false
+		}
+		if c.MemberID == "" || c.Generation < 0 {
+			t.Errorf("an offset is committed by no member: %q, generation %d", c.MemberID, c.Generation)
 		}
 		failed.Add(1)
 		resp := c.ResponseKind().(*kmsg.TxnOffsetCommitResponse)

@@ -131,7 +131,7 @@ func (p *process) parked(ctx context.Context) ([]Parked, error) {
 	return out, nil
 }
 
-// reactor returns the reactor of that name that runs in this process; nil for none.
+// reactor returns the reactor of that name; nil where this process has none.
 func (p *process) reactor(name string) *reactor.Reactor {
 	for _, r := range p.reactors {
 		if r.Name() == name {
@@ -207,5 +207,5 @@ func (p *process) inStore(r ParkedRequest, do func(postgres.Selection) (int, err
 }
 
 func notHere(r ParkedRequest) error {
-	return fmt.Errorf("%w: this process has no store of a projection %q, and no reactor of that name; ask one that has the role", event.ErrNotFound, r.Projection)
+	return fmt.Errorf("%w: this process has no store of a projection %q, and no reactor of that name", event.ErrNotFound, r.Projection)
 }

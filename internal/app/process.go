@@ -40,7 +40,7 @@ type process struct {
 	search *searchStore
 	// runners are the projections, for readiness, metrics and progress.
 	runners []*runner.Runner
-	// reactors are those of the role react.
+	// reactors run in the role react; the role query has them for what they have parked.
 	reactors []*reactor.Reactor
 	// publisher is there where a role or an import publishes.
 	publisher *producer.Publisher
@@ -120,7 +120,8 @@ func (p *process) start(ctx context.Context, roles []string, http *publicPort) e
 		{has(config.RoleProjectSQL), p.startSQL},
 		{has(config.RoleHistory), p.startHistory},
 		{has(config.RoleProjectSearch), p.startSearch},
-		{has(config.RoleReact), p.startReactor},
+		{has(config.RoleReact) || has(config.RoleQuery), p.openReactors},
+		{has(config.RoleReact), p.startReactors},
 		{has(config.RoleQuery), p.startPublisher},
 		{has(config.RoleQuery), func(ctx context.Context) error { return p.startAPI(ctx, http) }},
 	}
