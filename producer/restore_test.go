@@ -62,10 +62,10 @@ func TestRestoreFromTheMarker(t *testing.T) {
 	// The events after the marker follow what the snapshots hold: nothing looks like a gap.
 	adm := kadm.NewClient(cl)
 	log := bounds{eventsID: part.cp.EventsID, committed: 41}
-	if log.start, err = starts(ctx, adm, 0, accountTopics.Events, accountTopics.Outcomes); err != nil {
+	if log.start, err = partlog.Starts(ctx, adm, 0, accountTopics.Events, accountTopics.Outcomes); err != nil {
 		t.Fatal(err)
 	}
-	if log.end, err = ends(ctx, adm, 0, accountTopics.Events, accountTopics.Outcomes, accountTopics.Snapshots); err != nil {
+	if log.end, err = partlog.Ends(ctx, adm, 0, accountTopics.Events, accountTopics.Outcomes, accountTopics.Snapshots); err != nil {
 		t.Fatal(err)
 	}
 	part.limits.windowAge = 0 // no more than what the snapshots do not have

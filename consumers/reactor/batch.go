@@ -85,10 +85,22 @@ func (t *transactor) batch(ctx context.Context, fetches kgo.Fetches) error {
 // event reacts to an event, or sets it aside.
 func (t *transactor) event(s *step, st *stand, rec *kgo.Record) {
 	var e event.Recorded
-	if !t.wanted(st, rec, &e) || st.parking.has(rec.Offset) { // what is parked already came again with an offset that was not committed
+	if !t.wanted(st, rec, &e) {
 		return
 	}
 	c := s.change(st)
+	ptr, known := st.parking.at(rec.Offset)
+	switch {
+	case known && ptr.Stream == e.Stream && ptr.version == e.Version:
+		return // parked by a transaction that was taken for aborted
+	case known: // of a log that was lost: the pointer would hide the event if it stayed
+		st.parking.remove(rec.Offset)
+		defer func() {
+			if len(c.put) == 0 || c.put[len(c.put)-1].Offset != rec.Offset {
+				c.remove = append(c.remove, rec.Offset)
+			}
+		}()
+	}
 	first, held := c.fresh[e.Stream]
 	if !held {
 		first, held = st.parking.holds(e.Stream)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/internal/partlog"
+	"github.com/cqrsflow/cqrsflow/schemas/record"
 )
 
 // drainLimit bounds how many parked events are tried again in one transaction.
@@ -114,12 +115,15 @@ func (t *transactor) again(st *stand, ptr *pointer, rec *kgo.Record, lost error)
 		return nil, lost
 	}
 	var e event.Recorded
-	if !t.wanted(st, rec, &e) {
-		return nil, nil
-	}
-	if e.Stream != ptr.Stream || e.Version != ptr.version {
+	err := record.ParseEvent(rec, st.aggregate, &t.names, &e.Envelope)
+	switch {
+	case err != nil:
+		return nil, err
+	case e.Stream != ptr.Stream || e.Version != ptr.version:
 		return nil, fmt.Errorf("%w: %s/%d@%d is event %s now, not %s/%d: the topic was made again", event.ErrCorrupt, st.topic, st.partition, ptr.Offset,
 			e.ID(), ptr.Stream, ptr.version)
+	case !t.r.wants[st.aggregate][e.Type]:
+		return nil, nil
 	}
 	return t.commands(st, &e)
 }

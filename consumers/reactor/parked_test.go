@@ -2,7 +2,6 @@ package reactor_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -490,29 +489,57 @@ func TestALongStreamIsTriedInSteps(t *testing.T) {
 	}
 }
 
-// A pointer that the program cannot read stops the reactor: going on would lose the event.
-func TestAPointerOfALaterVersionStopsIt(t *testing.T) {
-	log := logtest.New(t, 1, "order", "customer")
-	log.Append(t, "order", paid("o-1", "c-1"))
-	cl, err := kgo.NewClient(append(log.Client(), kgo.TransactionalID("later"))...)
+// writeCommitted writes a record to partition 0 of the parked topic in a transaction, as the owner of a partition does.
+func writeCommitted(t *testing.T, log *logtest.Log, key, value string) {
+	t.Helper()
+	cl, err := kgo.NewClient(append(log.Client(), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID("owner"))...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	value, err := json.Marshal(map[string]any{"format": 2, "stream": "o-1"})
-	if err != nil {
-		t.Fatal(err)
-	}
 	if err := cl.BeginTransaction(); err != nil {
 		t.Fatal(err)
 	}
-	rec := &kgo.Record{Topic: topology.TopicsOf("", "order").Parked, Key: []byte("purchases@0"), Value: value}
+	rec := &kgo.Record{Topic: topology.TopicsOf("", "order").Parked, Key: []byte(key), Value: []byte(value)}
 	if err := cl.ProduceSync(t.Context(), rec).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 	if err := cl.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Pointers of a log that was lost and made again hide no event of the new one, and trying them says what they are.
+func TestPointersOfALostLog(t *testing.T) {
+	log := logtest.New(t, 1, "order", "customer")
+	writeCommitted(t, log, "purchases@0", `{"format":1,"stream":"gone-1","version":3,"attempts":1}`)
+	writeCommitted(t, log, "purchases@1", `{"format":1,"stream":"gone-2","version":3,"attempts":1}`)
+	writeCommitted(t, log, "purchases@2", `{"format":1,"stream":"gone-3","version":3,"attempts":1}`)
+	writeCommitted(t, log, "purchases@7777", `{"format":1,"stream":"gone-4","version":3,"attempts":1}`)
+	log.Append(t, "order", paid("o-1", "c-1"), logtest.Raw("o-2", "order.v1.OrderPaid", []byte("\xff")), logtest.One("o-3", &orderv1.OrderPlaced{Customer: "x"}))
+	cfg := config(t, log)
+	cfg.From = reactor.Start
+	r, stop := start(t, cfg)
+	logtest.Until(t, "it has gone through", func() bool { return r.Status().Commands == 1 && r.Status().SetAside == 1 })
+	hasParked(t, r, "o-2@1 attempts 1", "gone-3@2 attempts 1", "gone-4@7777 attempts 1")
+	for _, s := range []string{"gone-3", "gone-4"} {
+		mustMark(t, 1, r.Retry, s)
+		logtest.Until(t, "it was tried", func() bool {
+			return slices.ContainsFunc(parked(t, r), func(p reactor.ParkedEvent) bool { return string(p.Stream) == s && (p.Attempts == 2) })
+		})
+		mustMark(t, 1, r.Drop, s)
+	}
+	logtest.Until(t, "they are given up", func() bool { return r.Status().Parked == 1 })
+	stop()
+	sent(t, log, "c-1")
+	hasParked(t, r, "o-2@1 attempts 1")
+}
+
+// A pointer that the program cannot read stops the reactor: going on would lose the event.
+func TestAPointerOfALaterVersionStopsIt(t *testing.T) {
+	log := logtest.New(t, 1, "order", "customer")
+	log.Append(t, "order", paid("o-1", "c-1"))
+	writeCommitted(t, log, "purchases@0", `{"format":2,"stream":"o-1"}`)
 	cfg := config(t, log)
 	cfg.From = reactor.Start
 	r, stop := start(t, cfg)

@@ -70,6 +70,9 @@ func (p *parking) fold(r *kgo.Record) error {
 }
 
 func (p *parking) put(ptr pointer) {
+	if s, ok := p.streams[ptr.Offset]; ok && s != ptr.Stream { // of a log that was lost
+		p.remove(ptr.Offset)
+	}
 	l := p.lots[ptr.Stream]
 	if l == nil {
 		l = &lot{}
@@ -96,10 +99,17 @@ func (p *parking) remove(offset int64) {
 	}
 }
 
-// has reports whether the event at the offset is parked.
-func (p *parking) has(offset int64) bool {
-	_, ok := p.streams[offset]
-	return ok
+// at returns what is parked of an offset.
+func (p *parking) at(offset int64) (pointer, bool) {
+	l := p.lots[p.streams[offset]]
+	if l == nil {
+		return pointer{}, false
+	}
+	i, ok := slices.BinarySearchFunc(*l, offset, func(q pointer, o int64) int { return cmp.Compare(q.Offset, o) })
+	if !ok {
+		return pointer{}, false
+	}
+	return (*l)[i], true
 }
 
 // holds returns the offset of the event that the stream is parked by.

@@ -40,7 +40,7 @@ func (r *Reactor) session(ctx context.Context) error {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchMaxWait(250*time.Millisecond), // a partition that is newly assigned waits for the fetch in flight
-		kgo.KeepControlRecords(), // so that the committed offset passes a transaction's marker and lag becomes 0
+		kgo.KeepControlRecords(),               // so that the committed offset passes a transaction's marker and lag becomes 0
 		kgo.TransactionalID(r.transactionalID()),
 		kgo.TransactionTimeout(transactionTimeout),
 		kgo.RecordDeliveryTimeout(transactionTimeout),
