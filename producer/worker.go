@@ -282,6 +282,7 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 	}
 	var touched []*owned
 	var outcomes []decided
+	var alone []unheard
 	now := w.p.cfg.Clock()
 	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
 		if len(f.Records) == 0 || failure.Load() != nil {
@@ -308,6 +309,9 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 				return
 			}
 			outcomes = append(outcomes, decided{o.part.typ.Name, out.Kind, out.Replayed})
+			if u, ok := hear(&w.step.scratch.command, &out); ok {
+				alone = append(alone, u)
+			}
 		}
 	})
 	// The session commits what was written, failed or not: so wait for every promise first.
@@ -363,6 +367,7 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 			h(d.aggregate, d.kind, d.replayed)
 		}
 	}
+	w.tell(alone)
 	return true, nil
 }
 

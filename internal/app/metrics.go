@@ -21,6 +21,7 @@ type metrics struct {
 	batch        prometheus.Histogram
 	restores     *prometheus.HistogramVec
 	restored     *prometheus.CounterVec
+	unheard      *prometheus.CounterVec
 	panics       *prometheus.CounterVec
 	applied      *prometheus.CounterVec
 	parked       *prometheus.CounterVec
@@ -46,6 +47,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Duration from the assignment of a partition until it serves.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 16)}, []string{"aggregate"}),
 		restored: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_restored_events_total",
 			Help: "Events read to restore partitions."}, []string{"aggregate"}),
+		unheard: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_caused_commands_refused_total",
+			Help: "Commands that were caused by something else, such as an event through a reactor, and not accepted."}, []string{"aggregate", "code"}),
 		panics: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_decider_panics_total",
 			Help: "Panics of an aggregate's functions."}, []string{"aggregate"}),
 		applied: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_projection_applied_total",
@@ -55,7 +58,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		apply: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "cqrsflow_projection_batch_seconds",
 			Help: "Duration of applying a batch to a read model.", Buckets: seconds}, []string{"projection"}),
 	}
-	r.MustRegister(m.outcomes, m.transactions, m.batch, m.restores, m.restored, m.panics, m.applied, m.parked, m.apply, standing{m})
+	r.MustRegister(m.outcomes, m.transactions, m.batch, m.restores, m.restored, m.unheard, m.panics, m.applied, m.parked, m.apply, standing{m})
 	return m
 }
 
@@ -73,6 +76,7 @@ func (m *metrics) hooks() producer.Hooks {
 			m.restores.WithLabelValues(aggregate).Observe(took.Seconds())
 			m.restored.WithLabelValues(aggregate).Add(float64(events))
 		},
+		Unheard:  func(aggregate, code string) { m.unheard.WithLabelValues(aggregate, code).Inc() },
 		Panicked: func(aggregate string) { m.panics.WithLabelValues(aggregate).Inc() },
 	}
 }
