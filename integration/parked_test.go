@@ -147,6 +147,71 @@ func TestUndecodableEventOfAReactor(t *testing.T) {
 	})
 }
 
+// Killed at any moment, a reactor neither loses a pointer nor sends a command twice: pointers, commands and offset are
+// one transaction.
+func TestReactorKilled(t *testing.T) {
+	const rounds = 4
+	d := harness.NewDev(t)
+	f := &flow{t: t, Target: d.Start(t)}
+	var want []string
+	for i := range rounds {
+		bad := "bad-" + strconv.Itoa(i)
+		f.post(200, "/v1/orders/"+bad+"/place", placeByAda)
+		want = append(want, bad)
+		for j := range 20 {
+			if j == 18 {
+				f.writeGarbage(bad, "order.v1.OrderPaid", 2)
+				f.CLI(t, "parked", "retry", "purchases") // of those of the last rounds
+			}
+			id := fmt.Sprintf("fine-%d-%d", i, j)
+			f.post(200, "/v1/orders/"+id+"/place", placeByAda)
+			f.post(200, "/v1/orders/"+id+"/pay", `{}`)
+		}
+		if err := d.Kill9(); err != nil { // while it reacts to the last of them
+			t.Fatal(err)
+		}
+		f.Target = d.Start(t)
+	}
+	harness.Eventually(t, harness.Patience, "all purchases are recorded", func() error {
+		var c struct{ Orders int }
+		if f.get("/v1/customers/ada", &c); c.Orders != 20*rounds {
+			return fmt.Errorf("%d purchases", c.Orders)
+		}
+		return nil
+	})
+	harness.Eventually(t, harness.Patience, "all bad ones are parked", func() error {
+		var got []string
+		for _, p := range f.parked() {
+			if p.Projection == "purchases" {
+				got = append(got, p.Stream)
+			}
+		}
+		if slices.Sort(got); !slices.Equal(got, want) {
+			return fmt.Errorf("%v", got)
+		}
+		return nil
+	})
+	seen := map[string]int{}
+	l, err := validate.ReadLog(t.Context(), f.Target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range l.Commands {
+		if c := &l.Commands[i]; c.Aggregate == "customer" {
+			seen[c.Headers["ce_id"]]++
+		}
+	}
+	if len(seen) != 20*rounds {
+		t.Errorf("%d commands, want %d", len(seen), 20*rounds)
+	}
+	for id, n := range seen {
+		if n != 1 {
+			t.Errorf("command %s was committed %d times", id, n)
+		}
+	}
+	d.Stop(t)
+}
+
 type parked struct {
 	Projection string
 	Stream     string
