@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/cqrsflow/cqrsflow/internal/partlog"
 	"github.com/cqrsflow/cqrsflow/topology"
 )
 
@@ -60,11 +61,11 @@ func (w *worker) where(ctx context.Context, offsets map[string]map[int32]kgo.Off
 			if a == nil || a.Commands == nil {
 				continue
 			}
-			committed, epoch, err := stableOffset(ctx, adm, w.p.cfg.Group, topic, n, func(context.Context) error { return nil })
+			committed, mark, err := partlog.StableOffset(ctx, adm, w.p.cfg.Group, topic, n, func(context.Context) error { return nil })
 			if err != nil {
 				return nil, err
 			}
-			if committed < 0 || epoch < a.LostAt(topic) {
+			if committed < 0 || epochOf(mark) < a.LostAt(topic) {
 				partitions[n] = kgo.NewOffset().At(a.Commands.Next)
 			}
 		}

@@ -1,26 +1,6 @@
 package producer
 
-import (
-	"slices"
-
-	"github.com/twmb/franz-go/pkg/kgo"
-)
-
-// watched is a balancer that tells of every assignment as the group sends it. The session tells of one
-// revocation only until a transaction has ended; what this one hears is what the worker really has.
-type watched struct {
-	kgo.GroupBalancer
-	assigned func(map[string][]int32)
-}
-
-// ParseSyncAssignment is called with each assignment, before anything is revoked because of it.
-func (b watched) ParseSyncAssignment(data []byte) (map[string][]int32, error) {
-	m, err := b.GroupBalancer.ParseSyncAssignment(data)
-	if err == nil {
-		b.assigned(m)
-	}
-	return m, err
-}
+import "slices"
 
 // share notes what the group has assigned to the worker.
 func (w *worker) share(m map[string][]int32) {

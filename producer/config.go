@@ -86,6 +86,9 @@ type Hooks struct {
 	Transaction func(commands int, took time.Duration, committed bool)
 	// Restored is called when a partition has begun to serve: how many events were read, and how long it took.
 	Restored func(aggregate string, partition int32, events int64, took time.Duration)
+	// Unheard is called when a command that was caused by something else (it has a causation ID: mostly an event,
+	// through a reactor) was not accepted. It is logged, too: nobody waits for its outcome.
+	Unheard func(aggregate, code string)
 	// Panicked is called when an aggregate's Decide or Evolve has panicked.
 	Panicked func(aggregate string)
 }

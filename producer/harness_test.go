@@ -18,6 +18,7 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/internal/partlog"
 	"github.com/cqrsflow/cqrsflow/schemas/record"
 	"github.com/cqrsflow/cqrsflow/topology"
 )
@@ -269,7 +270,7 @@ func (l *lab) logged(topic string) []*kgo.Record {
 	var out []*kgo.Record
 	for n := range l.partitions {
 		end, _ := listed.Lookup(topic, n)
-		err := readLog(ctx, l.kafka, span{topic: topic, partition: n, to: end.Offset}, nil, nil, func(r *kgo.Record) error {
+		err := partlog.Read(ctx, l.kafka, partlog.Span{Topic: topic, Partition: n, To: end.Offset}, nil, nil, func(r *kgo.Record) error {
 			out = append(out, r)
 			return nil
 		})

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/internal/partlog"
 	"github.com/cqrsflow/cqrsflow/topology"
 )
 
@@ -125,7 +126,7 @@ func (l *lossLab) serves(p *Processor) {
 
 func (l *lossLab) end(topic string) int64 {
 	l.t.Helper()
-	end, err := ends(l.context(10*time.Second), l.adm, 0, topic)
+	end, err := partlog.Ends(l.context(10*time.Second), l.adm, 0, topic)
 	if err != nil {
 		l.t.Fatal(err)
 	}

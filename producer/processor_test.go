@@ -33,6 +33,26 @@ func TestCommandBecomesEventsAndOutcome(t *testing.T) {
 	}
 }
 
+// Whoever sends a command waits for its outcome, but for what a reactor sends: what is not accepted of that is told.
+func TestARefusedCommandThatNobodyWaitsForIsTold(t *testing.T) {
+	l := newLab(t, 1)
+	told := make(chan string, 10)
+	l.process(func(c *Config) { c.Hooks.Unheard = func(aggregate, code string) { told <- aggregate + " " + code } })
+	p := l.publisher()
+	l.do(p, command("alice", "withdraw"), amount(7))
+	caused := command("alice", "deposit")
+	caused.CausationID = "o-1/2"
+	l.do(p, caused, amount(5))
+	caused.Type = "account.v1.withdraw"
+	if o := l.do(p, caused, amount(7)); o.Kind != event.Rejected {
+		t.Fatalf("%+v", o)
+	}
+	l.do(p, command("alice", "deposit"), amount(5)) // its outcome comes after what is told
+	if got := <-told; got != "account insufficient_funds" || len(told) > 0 {
+		t.Errorf("told of %q and %d more", got, len(told))
+	}
+}
+
 func TestBadCommandsAreAnswered(t *testing.T) {
 	l := newLab(t, 4)
 	l.process()

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/internal/partlog"
 	"github.com/cqrsflow/cqrsflow/schemas/record"
 )
 
@@ -45,18 +46,18 @@ func (rs *restorer) restore(ctx context.Context, p *partition) (next int64, err 
 		return 0, lost(p, topic, "topic %s was deleted and made again", topic)
 	}
 	adm := kadm.NewClient(rs.admin)
-	committed, epoch, err := stableOffset(ctx, adm, rs.group, p.topics.Commands, p.number, rs.stuck(p, p.topics.Events, p.topics.Outcomes))
+	committed, mark, err := partlog.StableOffset(ctx, adm, rs.group, p.topics.Commands, p.number, rs.stuck(p, p.topics.Events, p.topics.Outcomes))
 	if err != nil {
 		return 0, err
 	}
-	if epoch < p.accepted.LostAt(p.topics.Commands) {
+	if epochOf(mark) < p.accepted.LostAt(p.topics.Commands) {
 		committed = -1 // of commands that are lost
 	}
-	end, err := ends(ctx, adm, p.number, p.topics.All()...)
+	end, err := partlog.Ends(ctx, adm, p.number, p.topics.All()...)
 	if err != nil {
 		return 0, err
 	}
-	start, err := starts(ctx, adm, p.number, p.topics.Events, p.topics.Outcomes)
+	start, err := partlog.Starts(ctx, adm, p.number, p.topics.Events, p.topics.Outcomes)
 	if err != nil {
 		return 0, err
 	}
@@ -156,8 +157,8 @@ func (rs *restorer) scratch(ctx context.Context, p *partition, log bounds, snaps
 	recent := map[string]int64{p.topics.Events: 0, p.topics.Outcomes: 0}
 	if log.committed >= 0 {
 		since := time.Now().Add(-p.limits.windowAge).UnixMilli()
-		listed, err := kadm.NewClient(rs.admin).ListOffsetsAfterMilli(ctx, since, p.topics.Events, p.topics.Outcomes)
-		if recent, err = offsets(listed, err, p.number, []string{p.topics.Events, p.topics.Outcomes}); err != nil {
+		var err error
+		if recent, err = partlog.Since(ctx, kadm.NewClient(rs.admin), p.number, since, p.topics.Events, p.topics.Outcomes); err != nil {
 			return err
 		}
 	}
@@ -183,8 +184,8 @@ func (rs *restorer) snapshots(ctx context.Context, p *partition, log bounds) (co
 	defer w.close()
 	usable := true
 	last := log.end[p.topics.Events]
-	s := span{topic: p.topics.Snapshots, partition: p.number, to: log.end[p.topics.Snapshots]}
-	err = readLog(ctx, rs.opts, s, settled(kadm.NewClient(rs.admin), s), rs.stuck(p, s.topic), func(r *kgo.Record) error {
+	s := partlog.Span{Topic: p.topics.Snapshots, Partition: p.number, To: log.end[p.topics.Snapshots]}
+	err = partlog.Read(ctx, rs.opts, s, partlog.Settled(kadm.NewClient(rs.admin), s), rs.stuck(p, s.Topic), func(r *kgo.Record) error {
 		switch {
 		case !usable || !r.Attrs.IsTransactional() || r.Value == nil:
 			return nil
@@ -239,11 +240,11 @@ func (rs *restorer) tail(ctx context.Context, p *partition, log bounds, from int
 	defer w.close()
 	outcomes := make(chan event.Outcome, 1024)
 	read := make(chan error, 1)
-	so := span{topic: p.topics.Outcomes, partition: p.number, from: max(p.cp.NextOutcome, log.start[p.topics.Outcomes]), to: log.end[p.topics.Outcomes]}
+	so := partlog.Span{Topic: p.topics.Outcomes, Partition: p.number, From: max(p.cp.NextOutcome, log.start[p.topics.Outcomes]), To: log.end[p.topics.Outcomes]}
 	go func() {
 		defer close(outcomes)
 		var names record.Names
-		read <- readLog(ctx, rs.opts, so, nil, rs.stuck(p, so.topic), func(r *kgo.Record) error {
+		read <- partlog.Read(ctx, rs.opts, so, nil, rs.stuck(p, so.Topic), func(r *kgo.Record) error {
 			o, err := record.ParseOutcome(r, p.typ.Name, &names)
 			if err != nil {
 				rs.log.Warn("skipping a record", "err", err)
@@ -290,10 +291,10 @@ func (rs *restorer) tail(ctx context.Context, p *partition, log bounds, from int
 	}
 	var names record.Names
 	var env event.Envelope
-	s := span{topic: p.topics.Events, partition: p.number, from: max(from, log.start[p.topics.Events]), to: log.end[p.topics.Events]}
-	err := readLog(ctx, rs.opts, s, nil, rs.stuck(p, s.topic), func(r *kgo.Record) error {
+	s := partlog.Span{Topic: p.topics.Events, Partition: p.number, From: max(from, log.start[p.topics.Events]), To: log.end[p.topics.Events]}
+	err := partlog.Read(ctx, rs.opts, s, nil, rs.stuck(p, s.Topic), func(r *kgo.Record) error {
 		if rs.progress != nil && r.Offset%1024 == 0 {
-			rs.progress(p, r.Offset-s.from, s.to-s.from)
+			rs.progress(p, r.Offset-s.From, s.To-s.From)
 		}
 		if err := record.ParseEvent(r, p.typ.Name, &names, &env); err != nil {
 			rs.log.Warn("skipping a record", "err", err)
@@ -320,7 +321,7 @@ func (rs *restorer) tail(ctx context.Context, p *partition, log bounds, from int
 	if err != nil {
 		return fmt.Errorf("restore %s: %w", p, err)
 	}
-	w.cp.NextEvent, w.cp.NextOutcome = max(w.cp.NextEvent, s.to), max(w.cp.NextOutcome, so.to)
+	w.cp.NextEvent, w.cp.NextOutcome = max(w.cp.NextEvent, s.To), max(w.cp.NextOutcome, so.To)
 	p.round.events += w.events
 	return w.flush()
 }
@@ -329,7 +330,7 @@ func (rs *restorer) tail(ctx context.Context, p *partition, log bounds, from int
 func (rs *restorer) stuck(p *partition, topics ...string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		for _, topic := range topics {
-			if err := unblock(ctx, rs.admin, rs.group+"-", topic, p.number, rs.log); err != nil && ctx.Err() == nil {
+			if err := partlog.Unblock(ctx, rs.admin, rs.group+"-", topic, p.number, rs.log); err != nil && ctx.Err() == nil {
 				rs.log.Warn("cannot end a departed owner's transaction: waiting until it times out", "partition", p.String(), "err", err)
 			}
 		}

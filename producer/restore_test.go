@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/internal/partlog"
 	"github.com/cqrsflow/cqrsflow/schemas/record"
 )
 
@@ -43,7 +44,7 @@ func TestRestoreFromTheMarker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	end, err := ends(ctx, kadm.NewClient(cl), 0, accountTopics.Events, accountTopics.Snapshots)
+	end, err := partlog.Ends(ctx, kadm.NewClient(cl), 0, accountTopics.Events, accountTopics.Snapshots)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,10 +62,10 @@ func TestRestoreFromTheMarker(t *testing.T) {
 	// The events after the marker follow what the snapshots hold: nothing looks like a gap.
 	adm := kadm.NewClient(cl)
 	log := bounds{eventsID: part.cp.EventsID, committed: 41}
-	if log.start, err = starts(ctx, adm, 0, accountTopics.Events, accountTopics.Outcomes); err != nil {
+	if log.start, err = partlog.Starts(ctx, adm, 0, accountTopics.Events, accountTopics.Outcomes); err != nil {
 		t.Fatal(err)
 	}
-	if log.end, err = ends(ctx, adm, 0, accountTopics.Events, accountTopics.Outcomes, accountTopics.Snapshots); err != nil {
+	if log.end, err = partlog.Ends(ctx, adm, 0, accountTopics.Events, accountTopics.Outcomes, accountTopics.Snapshots); err != nil {
 		t.Fatal(err)
 	}
 	part.limits.windowAge = 0 // no more than what the snapshots do not have
@@ -129,7 +130,7 @@ func TestOutcomesAreGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	end, err := ends(l.context(5*time.Second), kadm.NewClient(cl), 0, accountTopics.Outcomes)
+	end, err := partlog.Ends(l.context(5*time.Second), kadm.NewClient(cl), 0, accountTopics.Outcomes)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/internal/partlog"
 	"github.com/cqrsflow/cqrsflow/topology"
 )
 
@@ -151,7 +152,7 @@ func (w *worker) session(ctx context.Context) error {
 		// A partition that has been restored waits for the fetch in flight to return before it is asked for.
 		kgo.FetchMaxWait(250*time.Millisecond),
 		kgo.FetchMaxBytes(int32(cfg.BatchBytes)),
-		kgo.Balancers(watched{kgo.CooperativeStickyBalancer(), w.share}),
+		kgo.Balancers(partlog.Watched{GroupBalancer: kgo.CooperativeStickyBalancer(), Assigned: w.share}),
 		kgo.SessionTimeout(cfg.SessionTimeout),
 		kgo.HeartbeatInterval(min(3*time.Second, cfg.SessionTimeout/3)),
 		kgo.RebalanceTimeout(max(cfg.SessionTimeout, 30*time.Second)),
@@ -320,6 +321,7 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 	}
 	var touched []*owned
 	var outcomes []decided
+	var alone []unheard
 	now := w.p.cfg.Clock()
 	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
 		if len(f.Records) == 0 || failure.Load() != nil {
@@ -351,6 +353,9 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 				return
 			}
 			outcomes = append(outcomes, decided{o.part.typ.Name, out.Kind, out.Replayed})
+			if u, ok := hear(&w.step.scratch.command, &out); ok {
+				alone = append(alone, u)
+			}
 		}
 	})
 	// The session commits what was written, failed or not: so wait for every promise first.
@@ -412,6 +417,7 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 			h(d.aggregate, d.kind, d.replayed)
 		}
 	}
+	w.tell(alone)
 	return true, nil
 }
 

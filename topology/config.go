@@ -109,7 +109,7 @@ const (
 	uncleanElect   = "unclean.leader.election.enable"
 )
 
-// kind is one of an aggregate type's four topics.
+// kind is one of an aggregate type's topics.
 type kind int
 
 const (
@@ -117,6 +117,7 @@ const (
 	events
 	outcomes
 	snapshots
+	parked
 )
 
 // setting is a topic setting as it shall be.
@@ -134,7 +135,7 @@ func (c Config) settings(k kind) []setting {
 			keep = c.CommandRetention.Milliseconds()
 		}
 		out = []setting{{cleanupPolicy, "delete"}, {retentionMS, strconv.FormatInt(keep, 10)}, {retentionBytes, "-1"}}
-	case snapshots:
+	case snapshots, parked:
 		out = []setting{{cleanupPolicy, "compact"}}
 	}
 	// A command about 1997 must not expire as if it had been written then.

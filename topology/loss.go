@@ -46,7 +46,7 @@ func (l Loss) String() string {
 // of reports whether the loss is of that partition too.
 func (l Loss) of(n int32) bool { return l.Partition == nil || *l.Partition == n }
 
-// logs are the topics that cannot be made again from others. Snapshots are not among them: they are a
+// logs are the topics that decisions stand on and that cannot be made again from others. Snapshots are not among them: they are a
 // cache, and what was recorded goes with their topic.
 func (t Topics) logs() []string { return []string{t.Commands, t.Events, t.Outcomes} }
 
@@ -57,7 +57,8 @@ func (o *observed) losses(aggregate string, topics Topics) []Loss {
 		return nil
 	}
 	var out []Loss
-	for _, name := range topics.logs() {
+	// Parked pointers are no log, but nothing has them a second time: their loss has to be seen, too.
+	for _, name := range append(topics.logs(), topics.Parked) {
 		recorded, ok := r.Topics[name]
 		if !ok {
 			continue

@@ -19,6 +19,8 @@ type Topics struct {
 	Outcomes string
 	// Snapshots holds states by stream, and checkpoint markers; it is compacted.
 	Snapshots string
+	// Parked holds pointers to the events that reactors have set aside, and operators' marks; it is compacted.
+	Parked string
 }
 
 // TopicsOf names the topics of an aggregate type. An empty prefix means DefaultPrefix.
@@ -27,11 +29,13 @@ func TopicsOf(prefix, aggregate string) Topics {
 		prefix = DefaultPrefix
 	}
 	base := prefix + "." + aggregate + "."
-	return Topics{Commands: base + "commands", Events: base + "events", Outcomes: base + "outcomes", Snapshots: base + "snapshots"}
+	return Topics{Commands: base + "commands", Events: base + "events", Outcomes: base + "outcomes", Snapshots: base + "snapshots", Parked: base + "parked"}
 }
 
-// All lists the four names, in the order of the struct.
-func (t Topics) All() []string { return []string{t.Commands, t.Events, t.Outcomes, t.Snapshots} }
+// All lists the names, in the order of the struct.
+func (t Topics) All() []string {
+	return []string{t.Commands, t.Events, t.Outcomes, t.Snapshots, t.Parked}
+}
 
 // PartitionOf is the partition of a stream: Kafka's murmur2 of the key, as Java's default partitioner
 // and librdkafka's murmur2_random compute it. partitions must be positive.

@@ -43,12 +43,13 @@ func TestPartitionOfIsTheClients(t *testing.T) {
 }
 
 func TestTopicsOf(t *testing.T) {
-	want := Topics{Commands: "cqrsflow.order.commands", Events: "cqrsflow.order.events", Outcomes: "cqrsflow.order.outcomes", Snapshots: "cqrsflow.order.snapshots"}
+	want := Topics{Commands: "cqrsflow.order.commands", Events: "cqrsflow.order.events", Outcomes: "cqrsflow.order.outcomes", Snapshots: "cqrsflow.order.snapshots",
+		Parked: "cqrsflow.order.parked"}
 	if diff := cmp.Diff(want, TopicsOf("", "order")); diff != "" {
 		t.Error(diff)
 	}
 	// kind numbers the topics in the order of All.
-	if all := want.All(); all[commands] != want.Commands || all[events] != want.Events || all[outcomes] != want.Outcomes || all[snapshots] != want.Snapshots {
+	if all := want.All(); all[commands] != want.Commands || all[events] != want.Events || all[outcomes] != want.Outcomes || all[snapshots] != want.Snapshots || all[parked] != want.Parked {
 		t.Errorf("All() = %v", all)
 	}
 }

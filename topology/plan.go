@@ -110,7 +110,7 @@ func (c Config) plan(o *observed, aggregates []string) Plan {
 		}
 		if problem != "" {
 			p.Problems = append(p.Problems, Finding{Level: Problem, Aggregate: a, Setting: "partitions", Message: problem})
-		} else if o.recorded[a] == nil {
+		} else if o.unrecorded(a, topics) != "" && len(o.losses(a, topics)) == 0 { // what was lost stays recorded until that is accepted
 			p.Changes = append(p.Changes, Change{Action: RecordTopology, Aggregate: a, Topic: topics.Snapshots})
 		}
 	}
@@ -208,14 +208,18 @@ func (t *Topology) Apply(ctx context.Context, p Plan) error {
 		return err
 	}
 	for _, c := range p.Changes {
-		if c.Action != RecordTopology || seen.recorded[c.Aggregate] != nil {
+		topics := TopicsOf(t.cfg.Prefix, c.Aggregate)
+		if c.Action != RecordTopology || seen.unrecorded(c.Aggregate, topics) == "" || len(seen.losses(c.Aggregate, topics)) > 0 {
 			continue
 		}
-		topics := TopicsOf(t.cfg.Prefix, c.Aggregate)
 		if _, problem := seen.partitions(c.Aggregate, topics); problem != "" {
 			return fmt.Errorf("%w: %s", event.ErrConfig, problem)
 		}
-		if err := t.write(ctx, topics.Snapshots, seen.record(c.Aggregate, topics)); err != nil {
+		r := seen.record(c.Aggregate, topics)
+		if earlier := seen.recorded[c.Aggregate]; earlier != nil {
+			r.AcceptedLosses = earlier.AcceptedLosses
+		}
+		if err := t.write(ctx, topics.Snapshots, r); err != nil {
 			return err
 		}
 	}

@@ -61,6 +61,7 @@ func TestPlanOfNothing(t *testing.T) {
 			"create topic cqrsflow.%.events: 8 partitions, 3 replicas, cleanup.policy=delete, " + dated + ", retention.bytes=-1, retention.ms=-1, unclean.leader.election.enable=false",
 			"create topic cqrsflow.%.outcomes: 8 partitions, 3 replicas, cleanup.policy=delete, " + dated + ", retention.bytes=-1, retention.ms=2592000000, unclean.leader.election.enable=false",
 			"create topic cqrsflow.%.snapshots: 8 partitions, 3 replicas, cleanup.policy=compact, " + dated + ", unclean.leader.election.enable=false",
+			"create topic cqrsflow.%.parked: 8 partitions, 3 replicas, cleanup.policy=compact, " + dated + ", unclean.leader.election.enable=false",
 			"record partition count and topic IDs of % in cqrsflow.%.snapshots",
 		} {
 			want = append(want, strings.ReplaceAll(s, "%", a))
@@ -189,6 +190,21 @@ func TestPlanAndVerifyOfOneThingBroken(t *testing.T) {
 			break_:   func(o *observed) { o.recorded["order"] = nil },
 			changes:  []string{"record partition count and topic IDs of order in cqrsflow.order.snapshots"},
 			findings: []string{"problem: the partition count of order has never been recorded"},
+		},
+		"recorded by a version without the parked topic": {
+			break_:   func(o *observed) { delete(o.recorded["order"].Topics, topic+"parked") },
+			changes:  []string{"record partition count and topic IDs of order in cqrsflow.order.snapshots"},
+			findings: []string{"problem: topics of order that are new in this version have never been recorded"},
+		},
+		"parked pointers are deleted by age": {
+			break_:   func(o *observed) { o.change(topic+"parked", set("cleanup.policy", "delete")) },
+			changes:  []string{"change topic cqrsflow.order.parked: cleanup.policy=compact (now delete)"},
+			findings: []string{"problem: cleanup.policy of topic cqrsflow.order.parked is delete; it must be compact"},
+		},
+		"parked pointers were made again": {
+			break_:   func(o *observed) { o.change(topic+"parked", func(f *observedTopic) { f.id = [16]byte{9} }) },
+			problems: []string{"problem: corrupt: the log of order has lost data: topic cqrsflow.order.parked was deleted and made again"},
+			findings: []string{"problem: corrupt: the log of order has lost data: topic cqrsflow.order.parked was deleted and made again"},
 		},
 		"events were made again": {
 			break_:   func(o *observed) { o.change(topic+"events", func(f *observedTopic) { f.id = [16]byte{9} }) },

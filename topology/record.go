@@ -42,6 +42,27 @@ func (o *observed) record(aggregate string, topics Topics) *recorded {
 	return r
 }
 
+// covers reports whether all of the topics were recorded: an earlier cqrsflow knew fewer of them.
+func (r *recorded) covers(topics Topics) bool {
+	for _, name := range topics.All() {
+		if _, ok := r.Topics[name]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// unrecorded says what of the topics was never recorded; empty where all of it was.
+func (o *observed) unrecorded(aggregate string, topics Topics) string {
+	switch r := o.recorded[aggregate]; {
+	case r == nil:
+		return fmt.Sprintf("the partition count of %s has never been recorded; run `cqrsflow topology apply`", aggregate)
+	case !r.covers(topics):
+		return fmt.Sprintf("topics of %s that are new in this version have never been recorded; run `cqrsflow topology apply`", aggregate)
+	}
+	return ""
+}
+
 // agrees reports whether the topics are those that were recorded.
 func (o *observed) agrees(r *recorded) bool {
 	for name, id := range r.Topics {
@@ -74,7 +95,7 @@ const stallTimeout = 30 * time.Second
 
 // read finds what was recorded of each aggregate type. The record is usually the first one of its
 // partition, and the partition can be long, so reading stops at the first record that agrees with the
-// topics as they are: topic IDs never return, so no later record can contradict it. Only where none
+// topics as they are, all of them: topic IDs never return, so no later record can contradict it. Only where none
 // agrees is the partition read to its end, and the last one counts.
 func (t *Topology) read(ctx context.Context, o *observed) error {
 	scans := map[string]*scan{}
@@ -150,7 +171,7 @@ func (t *Topology) scan(ctx context.Context, o *observed, from map[string]map[in
 			s.next = r.Offset + 1
 			if string(r.Key) == RecordKey && !r.Attrs.IsTransactional() && !r.Attrs.IsControl() {
 				s.value = r.Value
-				if found, err := parseRecorded(r.Value); err == nil && found != nil && o.agrees(found) {
+				if found, err := parseRecorded(r.Value); err == nil && found != nil && found.covers(TopicsOf(t.cfg.Prefix, s.aggregate)) && o.agrees(found) {
 					s.next = s.end
 				}
 			}

@@ -117,10 +117,10 @@ func (o *observed) check(prefix string, aggregates []string) (map[string]Actual,
 		if problem != "" {
 			return nil, fmt.Errorf("%w: %s", event.ErrConfig, problem)
 		}
-		if o.recorded[a] == nil {
-			return nil, fmt.Errorf("%w: the partition count of %s has never been recorded; run `cqrsflow topology apply`", event.ErrConfig, a)
+		if problem := o.unrecorded(a, topics); problem != "" {
+			return nil, fmt.Errorf("%w: %s", event.ErrConfig, problem)
 		}
-		actual := Actual{Topics: topics, Partitions: n, TopicIDs: make(map[string][16]byte, 4)}
+		actual := Actual{Topics: topics, Partitions: n, TopicIDs: map[string][16]byte{}}
 		for _, name := range topics.All() {
 			actual.TopicIDs[name] = o.topics[name].id
 		}
@@ -137,7 +137,7 @@ func (o *observed) partitions(aggregate string, topics Topics) (n int32, problem
 	n = o.topics[topics.Events].partitions
 	for _, name := range topics.All() {
 		if o.topics[name].partitions != n {
-			counts := make([]string, 0, 4)
+			counts := make([]string, 0, len(topics.All()))
 			for _, name := range topics.All() {
 				counts = append(counts, fmt.Sprintf("%s has %d", name, o.topics[name].partitions))
 			}

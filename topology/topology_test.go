@@ -90,7 +90,7 @@ func TestApplyThenCheck(t *testing.T) {
 	refuses(t, top, event.ErrConfig, "missing topics", "cqrsflow.order.events", "cqrsflow.customer.snapshots", "cqrsflow topology apply")
 
 	p := apply(t, top)
-	if len(p.Changes) != 10 || len(p.Problems) != 0 {
+	if len(p.Changes) != 12 || len(p.Problems) != 0 {
 		t.Fatalf("plan on an empty cluster: %v", p)
 	}
 	actual, err := top.Check(ctxOf(t))
@@ -164,7 +164,7 @@ func TestGrownInPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	refuses(t, top, event.ErrConfig, "different partition counts", "cqrsflow.order.events has 6", "cqrsflow.order.commands has 4")
-	if _, err := adm.UpdatePartitions(ctxOf(t), 6, "cqrsflow.order.commands", "cqrsflow.order.outcomes", "cqrsflow.order.snapshots"); err != nil {
+	if _, err := adm.UpdatePartitions(ctxOf(t), 6, "cqrsflow.order.commands", "cqrsflow.order.outcomes", "cqrsflow.order.snapshots", "cqrsflow.order.parked"); err != nil {
 		t.Fatal(err)
 	}
 	refuses(t, top, event.ErrConfig, "have 6 partitions, but 4 were recorded", "migration")
@@ -237,6 +237,48 @@ func TestSnapshotsMadeAgain(t *testing.T) {
 	}
 }
 
+// An installation of an earlier version lacks the parked topic, on Kafka and in the record: roles say what to
+// do, and apply does it, once.
+func TestATopicThatIsNewInThisVersion(t *testing.T) {
+	client := start(t)
+	top := New(client, single, []string{"order"})
+	topics := TopicsOf("", "order")
+	apply(t, top)
+	seen, err := top.observe(ctxOf(t), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	earlier := seen.record("order", topics)
+	delete(earlier.Topics, topics.Parked)
+	earlier.AcceptedLosses = 2
+	if err := top.write(ctxOf(t), topics.Snapshots, earlier); err != nil {
+		t.Fatal(err)
+	}
+	deleteTopic(t, client, topics.Parked)
+	refuses(t, top, event.ErrConfig, "missing topics: cqrsflow.order.parked", "topology apply")
+	if p := apply(t, top); len(p.Changes) != 2 {
+		t.Errorf("plan: %+v", p)
+	}
+	if _, err := top.Check(ctxOf(t)); err != nil {
+		t.Error(err)
+	}
+	if seen, err = top.observe(ctxOf(t), false); err != nil || seen.recorded["order"].AcceptedLosses != 2 {
+		t.Errorf("recorded %+v, %v", seen.recorded["order"], err)
+	}
+	if again, err := top.Plan(ctxOf(t)); err != nil || len(again.Changes) > 0 {
+		t.Errorf("second plan: %v, %v", again, err)
+	}
+	deleteTopic(t, client, topics.Parked)
+	refuses(t, top, event.ErrCorrupt, "topic cqrsflow.order.parked was deleted")
+}
+
+func deleteTopic(t *testing.T, client *kgo.Client, name string) {
+	t.Helper()
+	if _, err := kadm.NewClient(client).DeleteTopic(ctxOf(t), name); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Topics that an operator made are taken as they are, but have to be recorded once.
 func TestTopicsMadeByHand(t *testing.T) {
 	client := start(t)
@@ -253,7 +295,7 @@ func TestTopicsMadeByHand(t *testing.T) {
 	}
 	// kfake does not know the setting, and says so by not mentioning it.
 	found, err := top.Verify(ctxOf(t))
-	if err != nil || len(found) != 4 {
+	if err != nil || len(found) != len(topics.All()) {
 		t.Errorf("verify: %v, %v", found, err)
 	}
 	for _, f := range found {

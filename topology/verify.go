@@ -100,8 +100,8 @@ func (c Config) verify(o *observed, aggregates []string) []Finding {
 				add(Finding{Level: Problem, Aggregate: a, Setting: "partitions", Message: problem})
 			}
 		}
-		if o.recorded[a] == nil {
-			add(Finding{Level: Problem, Aggregate: a, Setting: "partitions", Message: fmt.Sprintf("the partition count of %s has never been recorded; run `cqrsflow topology apply`", a)})
+		if problem := o.unrecorded(a, topics); problem != "" {
+			add(Finding{Level: Problem, Aggregate: a, Setting: "partitions", Message: problem})
 		}
 		for k, name := range topics.All() {
 			if found, ok := o.topics[name]; ok {
@@ -153,7 +153,7 @@ func (c Config) verifyTopic(aggregate, name string, k kind, found observedTopic)
 
 // why a setting matters.
 var why = map[string]string{
-	cleanupPolicy:  "compacting deletes events and commands; not compacting lets snapshots grow without end",
+	cleanupPolicy:  "compacting deletes events and commands; not compacting lets snapshots and parked pointers grow without end, and deleting loses them",
 	retentionMS:    "older records are deleted",
 	retentionBytes: "the oldest records are deleted",
 	timestampType:  "a record's time must be when it was written, or backdated ones expire at once",

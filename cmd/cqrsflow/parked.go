@@ -16,10 +16,10 @@ import (
 )
 
 type parkedCmd struct {
-	List  parkedListCmd  `cmd:"" help:"List the events that projections have set aside."`
+	List  parkedListCmd  `cmd:"" help:"List the events that projections and reactors have set aside."`
 	Show  parkedShowCmd  `cmd:"" help:"Show the parked events of a stream, with what is in the log."`
 	Retry parkedRetryCmd `cmd:"" help:"Have parked events tried again, in order, by today's program."`
-	Drop  parkedDropCmd  `cmd:"" help:"Give up the event that a stream is parked by, for one projection."`
+	Drop  parkedDropCmd  `cmd:"" help:"Give up the event that a stream is parked by, for one projection or reactor."`
 }
 
 func newParkedCmd() parkedCmd {
@@ -36,7 +36,7 @@ type parkedFlags struct {
 	Settings settings `embed:""`
 }
 
-// ops finds the operations port of a process that has the projection's store.
+// ops finds the operations port of a process that has the projection's store; reactors are known in the roles query and react.
 func (f *parkedFlags) ops(e *environment, what string) (client, error) {
 	s, err := f.Settings.find(e, what, "ops.url", "token")
 	if err != nil {
@@ -47,7 +47,7 @@ func (f *parkedFlags) ops(e *environment, what string) (client, error) {
 
 type parkedListCmd struct {
 	parkedFlags
-	Projection string `arg:"" optional:"" help:"That projection only."`
+	Projection string `arg:"" optional:"" help:"That projection or reactor only."`
 }
 
 func (c *parkedListCmd) Run(e *environment) error {
@@ -104,7 +104,7 @@ type parkedEvent struct {
 
 type parkedShowCmd struct {
 	parkedFlags
-	Projection string `arg:"" help:"The projection."`
+	Projection string `arg:"" help:"The projection or reactor."`
 	Stream     string `arg:"" help:"AGGREGATE/ID, such as order/o-1."`
 }
 
@@ -174,8 +174,8 @@ func withEvent(p app.Parked, env event.Envelope, err error) parkedEvent {
 
 type parkedRetryCmd struct {
 	parkedFlags
-	Projection string `arg:"" help:"The projection."`
-	Stream     string `arg:"" optional:"" help:"AGGREGATE/ID; all of the projection's where absent."`
+	Projection string `arg:"" help:"The projection or reactor."`
+	Stream     string `arg:"" optional:"" help:"AGGREGATE/ID; all of that projection's where absent."`
 }
 
 func (c *parkedRetryCmd) Run(e *environment) error {
@@ -196,7 +196,7 @@ func (c *parkedRetryCmd) Run(e *environment) error {
 
 type parkedDropCmd struct {
 	parkedFlags
-	Projection string `arg:"" help:"The projection."`
+	Projection string `arg:"" help:"The projection or reactor."`
 	Stream     string `arg:"" help:"AGGREGATE/ID, such as order/o-1."`
 }
 
@@ -209,7 +209,7 @@ func (c *parkedDropCmd) Run(e *environment) error {
 	if err != nil {
 		return err
 	}
-	return c.act(e, api, "/parked/drop", app.ParkedRequest{Projection: c.Projection, Aggregate: t.Name, Stream: id}, "%d events were given up\n")
+	return c.act(e, api, "/parked/drop", app.ParkedRequest{Projection: c.Projection, Aggregate: t.Name, Stream: id}, "%d events given up\n")
 }
 
 func (f *parkedFlags) act(e *environment, api client, path string, r app.ParkedRequest, done string) error {

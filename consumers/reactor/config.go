@@ -32,7 +32,8 @@ type Command struct {
 }
 
 // Reaction says which commands an event causes; none is fine. It is a pure function of the event: the
-// commands' IDs count on it. An error is as a poison event: the reactor stops at it.
+// commands' IDs count on it. An event that it refuses with an error, or panics over, is parked, and with
+// it what follows in its stream.
 type Reaction func(*event.Recorded) ([]Command, error)
 
 // From says where a reactor starts that has never run.
@@ -75,6 +76,11 @@ type Config struct {
 	RetryMin, RetryMax time.Duration
 	// UnreadyAfter (default 30 s) is how long it may fail before it reports that it is not ready.
 	UnreadyAfter time.Duration
+	// ParkedEvery (default 1 s) is how often it looks for what an operator marked, while anything is parked.
+	ParkedEvery time.Duration
+
+	// OnParked, if set, is called with how many events a transaction has set aside, once it is committed.
+	OnParked func(events int)
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
 }
@@ -85,6 +91,7 @@ func (c Config) withDefaults() Config {
 	c.SessionTimeout = cmp.Or(c.SessionTimeout, 45*time.Second)
 	c.RetryMin = cmp.Or(c.RetryMin, 100*time.Millisecond)
 	c.RetryMax = cmp.Or(c.RetryMax, 10*time.Second)
+	c.ParkedEvery = cmp.Or(c.ParkedEvery, time.Second)
 	c.UnreadyAfter = cmp.Or(c.UnreadyAfter, 30*time.Second)
 	if c.Instance == "" {
 		if host, err := os.Hostname(); err == nil {
@@ -118,6 +125,8 @@ func (c Config) validate() error {
 		return bad("From", strconv.Quote(string(c.From)), "start or end")
 	case c.BatchRecords < 1:
 		return bad("BatchRecords", c.BatchRecords, "1 or more")
+	case c.ParkedEvery < 0:
+		return bad("ParkedEvery", c.ParkedEvery, "more than 0")
 	}
 	for name, types := range c.Wants {
 		t := c.Aggregates[name]

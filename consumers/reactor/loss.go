@@ -81,8 +81,8 @@ func (r *Reactor) lost(place, named, why string) error {
 		"`cqrsflow topology accept-loss --lost %s`, and --from start or --from end to say where", event.ErrCorrupt, r.cfg.Name, place, why, named)
 }
 
-// mark is the metadata of an offset that is committed under these acceptances.
-func mark(a *topology.Acceptance) string {
+// lossMarkOf is the metadata of an offset that is committed under these acceptances.
+func lossMarkOf(a *topology.Acceptance) string {
 	if a.Since() == 0 {
 		return ""
 	}
@@ -98,7 +98,7 @@ func (r *Reactor) marked(ctx context.Context) context.Context {
 		for i := range req.Topics {
 			for j := range req.Topics[i].Partitions {
 				p := &req.Topics[i].Partitions[j]
-				if m := mark(r.accepted.Of(r.topics[req.Topics[i].Topic], p.Partition)); m != "" {
+				if m := lossMarkOf(r.accepted.Of(r.topics[req.Topics[i].Topic], p.Partition)); m != "" {
 					p.Metadata = kmsg.StringPtr(m)
 				}
 			}

@@ -32,8 +32,8 @@ type Reactor struct {
 		sync.Mutex
 		status  Status
 		failing time.Time
-		stopped map[string]string // why, by partition
 	}
+	stands stands
 }
 
 // Status is how a reactor stands.
@@ -45,8 +45,9 @@ type Status struct {
 	Events, Commands, Transactions int64
 	// Foreign counts records that cqrsflow did not write.
 	Foreign int64
-	// Stopped are partitions that a poison event stopped, and why.
-	Stopped map[string]string
+	// Parked counts parked streams of the partitions that it has now, SetAside events parked since the start.
+	Parked   int
+	SetAside int64
 	// Reason is what went wrong last, and Failing since when; empty and zero while nothing does.
 	Reason  string
 	Failing time.Time
@@ -67,7 +68,6 @@ func New(cfg Config) (*Reactor, error) {
 		}
 	}
 	r.mu.status.Name = cfg.Name
-	r.mu.stopped = map[string]string{}
 	return r, nil
 }
 
@@ -177,7 +177,7 @@ func (r *Reactor) prepare(ctx context.Context) error {
 		}
 		if !ok {
 			absent.Add(kadm.Offset{Topic: o.Topic, Partition: o.Partition, At: o.Offset, LeaderEpoch: -1,
-				Metadata: mark(there.accepted.Of(r.topics[o.Topic], o.Partition))})
+				Metadata: lossMarkOf(there.accepted.Of(r.topics[o.Topic], o.Partition))})
 		}
 	})
 	if err != nil || len(absent) == 0 {
@@ -223,19 +223,13 @@ func (r *Reactor) Status() Status {
 	defer r.mu.Unlock()
 	s := r.mu.status
 	s.Failing = r.mu.failing
-	s.Stopped = map[string]string{}
-	for p, why := range r.mu.stopped {
-		s.Stopped[p] = why
-	}
+	s.Parked = r.stands.parked()
 	return s
 }
 
-// Ready reports whether it reacts, and the reason if not.
+// Ready reports whether it reacts, and the reason if not. Parked streams do not keep it from that.
 func (r *Reactor) Ready() (bool, string) {
 	s := r.Status()
-	for p, why := range s.Stopped {
-		return false, p + " stopped: " + why
-	}
 	switch {
 	case !s.Failing.IsZero() && time.Since(s.Failing) > r.cfg.UnreadyAfter:
 		return false, s.Reason

@@ -50,7 +50,7 @@ func many(from, to int) (out []logtest.Command) {
 
 func config(t *testing.T, log *logtest.Log) reactor.Config {
 	t.Helper()
-	return purchases.Configure(reactor.Config{Client: log.Client(), Aggregates: logtest.Types(t, "order"), Instance: "a",
+	return purchases.Configure(reactor.Config{Client: log.Client(), Aggregates: logtest.Types(t, "order"), Instance: "a", ParkedEvery: 5 * time.Millisecond,
 		RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
 }
 
@@ -308,45 +308,5 @@ func TestAnEndOfUnknownOutcomeStartsANewSession(t *testing.T) {
 		if n != 1 {
 			t.Errorf("command %s is committed %d times", id, n)
 		}
-	}
-}
-
-func TestPoisonStopsItsPartitionAfterWhatCameBefore(t *testing.T) {
-	log := logtest.New(t, 2, "order", "customer")
-	// Two streams on different partitions.
-	bad, good := "", ""
-	for i := 0; bad == "" || good == ""; i++ {
-		id := fmt.Sprintf("s-%d", i)
-		if topology.PartitionOf(id, int32(2)) == 0 {
-			bad = id
-		} else {
-			good = id
-		}
-	}
-	log.Append(t, "order", paid(bad, "c-1"), paid(good, "c-2"), paid(bad, "c-3"),
-		logtest.Raw(bad, "order.v1.OrderPaid", []byte("\xff\xff")), paid(bad, "c-4"), paid(good, "c-5"))
-	cfg := config(t, log)
-	cfg.From = reactor.Start
-	r, stop := start(t, cfg)
-	logtest.Until(t, "the partition stopped", func() bool { return len(r.Status().Stopped) == 1 })
-	log.Append(t, "order", paid(good, "c-6"))
-	logtest.Until(t, "the other goes on", func() bool { return r.Status().Commands == 5 })
-	if ok, why := r.Ready(); ok || !strings.Contains(why, "order.events/0") {
-		t.Errorf("ready = %v: %s", ok, why)
-	}
-	stop()
-	var customers []string
-	for _, rec := range commands(t, log) {
-		customers = append(customers, string(rec.Key))
-	}
-	want := map[string]bool{"c-1": true, "c-2": true, "c-3": true, "c-5": true, "c-6": true}
-	for _, c := range customers {
-		if !want[c] {
-			t.Errorf("a purchase of %s", c)
-		}
-		delete(want, c)
-	}
-	if len(want) > 0 {
-		t.Errorf("no purchase of %v", want)
 	}
 }

@@ -3,11 +3,13 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
 
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/internal/partlog"
 )
 
 // submit applies the batch, parking what the sink refuses and trying again while the store is down.
@@ -179,9 +181,9 @@ func (w *worker) revisit(due []Pointer) (*Batch, error) {
 	for i, ptr := range due {
 		offsets[i] = ptr.Offset
 	}
-	recs, err := reread(w.serving, w.r.cfg.Client, w.p, offsets)
+	recs, err := partlog.At(w.serving, w.r.cfg.Client, w.p.Topic, w.p.Number, offsets)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("parked events: %w", err)
 	}
 	b := w.begin(w.checkpoint)
 	for i, rec := range recs {

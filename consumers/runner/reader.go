@@ -1,10 +1,8 @@
 package runner
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -93,53 +91,4 @@ func (r *reader) outcome(rec *kgo.Record) (event.Outcome, verdict, error) {
 		return o, foreign, err
 	}
 	return o, poison, err
-}
-
-// reread fetches the records at the given offsets, which ascend, from the log again. An offset that
-// holds no committed record is event.ErrCorrupt: pointers name records that were read before.
-func reread(ctx context.Context, opts []kgo.Opt, p Partition, offsets []int64) ([]*kgo.Record, error) {
-	// Offsets of one stream may lie far apart; up to near the client reads on, beyond it jumps.
-	const near = 2000
-	at := func(offset int64) map[string]map[int32]kgo.Offset {
-		return map[string]map[int32]kgo.Offset{p.Topic: {p.Number: kgo.NewOffset().At(offset)}}
-	}
-	cl, err := kgo.NewClient(append(append([]kgo.Opt{}, opts...),
-		kgo.ConsumePartitions(at(offsets[0])),
-		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.FetchMaxWait(100*time.Millisecond),
-		kgo.KeepControlRecords(),
-	)...)
-	if err != nil {
-		return nil, fmt.Errorf("read parked events of %s again: %w", p, err)
-	}
-	defer cl.Close()
-	out := make([]*kgo.Record, 0, len(offsets))
-	for len(out) < len(offsets) {
-		fetches := cl.PollFetches(ctx)
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		var last int64 = -1
-		for _, fe := range fetches.Errors() {
-			return nil, fmt.Errorf("%w: read parked events of %s again: %w", event.ErrUnavailable, p, fe.Err)
-		}
-		for it := fetches.RecordIter(); !it.Done() && len(out) < len(offsets); {
-			rec := it.Next()
-			last = rec.Offset
-			want := offsets[len(out)]
-			if rec.Offset < want {
-				continue // behind a jump, or between two that we want
-			}
-			if rec.Offset > want || rec.Attrs.IsControl() {
-				return nil, fmt.Errorf("%w: the log has no event at %s@%d any more, which a parked pointer names", event.ErrCorrupt, p, want)
-			}
-			out = append(out, rec)
-		}
-		if len(out) < len(offsets) && last >= 0 && offsets[len(out)] > last+near {
-			cl.RemoveConsumePartitions(map[string][]int32{p.Topic: {p.Number}})
-			cl.AddConsumePartitions(at(offsets[len(out)]))
-		}
-	}
-	return out, nil
 }

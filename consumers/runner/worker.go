@@ -121,7 +121,9 @@ func (w *worker) serve() error {
 			return errHalted
 		}
 		if w.take() {
-			if err := w.step(); err != nil {
+			err := w.step()
+			w.forget()
+			if err != nil {
 				return err
 			}
 			continue
@@ -133,6 +135,13 @@ func (w *worker) serve() error {
 		case <-look.C:
 		}
 	}
+}
+
+// forget lets go of the last batch: kept until the next one, it would hold whole fetches in memory, of every partition.
+func (w *worker) forget() {
+	clear(w.recs)
+	w.recs = w.recs[:0]
+	w.begin(w.checkpoint)
 }
 
 // take moves the next batch's records out of the queue.

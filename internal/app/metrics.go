@@ -21,6 +21,7 @@ type metrics struct {
 	batch        prometheus.Histogram
 	restores     *prometheus.HistogramVec
 	restored     *prometheus.CounterVec
+	unheard      *prometheus.CounterVec
 	panics       *prometheus.CounterVec
 	applied      *prometheus.CounterVec
 	parked       *prometheus.CounterVec
@@ -46,16 +47,18 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Duration from the assignment of a partition until it serves.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 16)}, []string{"aggregate"}),
 		restored: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_restored_events_total",
 			Help: "Events read to restore partitions."}, []string{"aggregate"}),
+		unheard: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_caused_commands_refused_total",
+			Help: "Commands that were caused by something else, such as an event through a reactor, and not accepted."}, []string{"aggregate", "code"}),
 		panics: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_decider_panics_total",
 			Help: "Panics of an aggregate's functions."}, []string{"aggregate"}),
 		applied: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_projection_applied_total",
 			Help: "Events and outcomes applied to read models."}, []string{"projection", "source"}),
 		parked: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_projection_parked_total",
-			Help: "Events set aside."}, []string{"projection"}),
+			Help: "Events set aside, by projections and reactors."}, []string{"projection"}),
 		apply: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "cqrsflow_projection_batch_seconds",
 			Help: "Duration of applying a batch to a read model.", Buckets: seconds}, []string{"projection"}),
 	}
-	r.MustRegister(m.outcomes, m.transactions, m.batch, m.restores, m.restored, m.panics, m.applied, m.parked, m.apply, standing{m})
+	r.MustRegister(m.outcomes, m.transactions, m.batch, m.restores, m.restored, m.unheard, m.panics, m.applied, m.parked, m.apply, standing{m})
 	return m
 }
 
@@ -73,6 +76,7 @@ func (m *metrics) hooks() producer.Hooks {
 			m.restores.WithLabelValues(aggregate).Observe(took.Seconds())
 			m.restored.WithLabelValues(aggregate).Add(float64(events))
 		},
+		Unheard:  func(aggregate, code string) { m.unheard.WithLabelValues(aggregate, code).Inc() },
 		Panicked: func(aggregate string) { m.panics.WithLabelValues(aggregate).Inc() },
 	}
 }
@@ -81,8 +85,13 @@ func (m *metrics) hooks() producer.Hooks {
 func (m *metrics) onBatch(p runner.Progress) {
 	m.applied.WithLabelValues(p.Projection, string(p.Partition.Source)).Add(float64(p.Events + p.Outcomes))
 	m.apply.WithLabelValues(p.Projection).Observe(p.Took.Seconds())
-	if p.Parked > 0 {
-		m.parked.WithLabelValues(p.Projection).Add(float64(p.Parked))
+	m.onParked(p.Projection, p.Parked)
+}
+
+// onParked is called with how many events a projection or reactor has set aside.
+func (m *metrics) onParked(by string, events int) {
+	if events > 0 {
+		m.parked.WithLabelValues(by).Add(float64(events))
 	}
 }
 
@@ -108,19 +117,17 @@ var (
 	ageDesc = prometheus.NewDesc("cqrsflow_projection_applied_through_seconds",
 		"Unix time at which the last applied event was recorded.", []string{"projection", "aggregate", "source", "partition"}, nil)
 	parkedDesc = prometheus.NewDesc("cqrsflow_projection_parked_streams",
-		"Streams that are set aside.", []string{"projection"}, nil)
+		"Streams that are set aside, of projections and reactors.", []string{"projection"}, nil)
 	foreignDesc = prometheus.NewDesc("cqrsflow_projection_foreign_records",
 		"Records skipped since assignment because cqrsflow did not write them.", []string{"projection"}, nil)
 	reactedDesc = prometheus.NewDesc("cqrsflow_reactor_events_total",
 		"Events that a reactor has reacted to.", []string{"reactor"}, nil)
 	sentDesc = prometheus.NewDesc("cqrsflow_reactor_commands_total",
 		"Commands that a reactor has sent.", []string{"reactor"}, nil)
-	stoppedDesc = prometheus.NewDesc("cqrsflow_reactor_stopped_partitions",
-		"Partitions at which a reactor has stopped, because of an event that it cannot read.", []string{"reactor"}, nil)
 )
 
 func (s standing) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{lagDesc, ageDesc, parkedDesc, foreignDesc, reactedDesc, sentDesc, stoppedDesc} {
+	for _, d := range []*prometheus.Desc{lagDesc, ageDesc, parkedDesc, foreignDesc, reactedDesc, sentDesc} {
 		c <- d
 	}
 }
@@ -153,6 +160,6 @@ func (s standing) Collect(c chan<- prometheus.Metric) {
 		st := r.Status()
 		c <- prometheus.MustNewConstMetric(reactedDesc, prometheus.CounterValue, float64(st.Events), st.Name)
 		c <- prometheus.MustNewConstMetric(sentDesc, prometheus.CounterValue, float64(st.Commands), st.Name)
-		gauge(stoppedDesc, float64(len(st.Stopped)), st.Name)
+		gauge(parkedDesc, float64(st.Parked), st.Name)
 	}
 }

@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/cqrsflow/cqrsflow/consumers/postgres"
+	"github.com/cqrsflow/cqrsflow/consumers/reactor"
 	"github.com/cqrsflow/cqrsflow/consumers/runner"
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/internal/searchindex"
 	"github.com/cqrsflow/cqrsflow/services/ops"
 )
 
-// Parked is an event that a projection has set aside, as the operations port shows it.
+// Parked is an event that a projection or a reactor, which Projection names then, has set aside, as the operations port shows it.
 type Parked struct {
 	Projection string         `json:"projection"`
 	Version    int            `json:"version"`
@@ -116,7 +117,28 @@ func (p *process) parked(ctx context.Context) ([]Parked, error) {
 			}
 		}
 	}
+	for _, r := range p.reactors {
+		rows, err := r.Parked(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range rows {
+			if !row.Dropped {
+				out = append(out, parkedOf(r.Name(), 1, row.Aggregate, runner.Events, row.Partition, row.Pointer))
+			}
+		}
+	}
 	return out, nil
+}
+
+// reactor returns the reactor of that name; nil where this process has none.
+func (p *process) reactor(name string) *reactor.Reactor {
+	for _, r := range p.reactors {
+		if r.Name() == name {
+			return r
+		}
+	}
+	return nil
 }
 
 func parkedOf(projection string, version int, aggregate string, source runner.Source, partition int32, p runner.Pointer) Parked {
@@ -127,6 +149,9 @@ func parkedOf(projection string, version int, aggregate string, source runner.So
 func (p *process) retryParked(ctx context.Context, r ParkedRequest) (int, error) {
 	if r.Projection == "" {
 		return 0, fmt.Errorf("%w: projection is missing", event.ErrInvalid)
+	}
+	if re := p.reactor(r.Projection); re != nil {
+		return re.Retry(ctx, r.Aggregate, r.Stream)
 	}
 	if r.Projection != searchindex.Name {
 		return p.inStore(r, func(s postgres.Selection) (int, error) { return p.store.Retry(ctx, s) })
@@ -161,6 +186,9 @@ func (p *process) dropParked(ctx context.Context, r ParkedRequest) (int, error) 
 	if r.Projection == "" || r.Stream == "" {
 		return 0, fmt.Errorf("%w: projection and stream are needed", event.ErrInvalid)
 	}
+	if re := p.reactor(r.Projection); re != nil {
+		return re.Drop(ctx, r.Aggregate, r.Stream)
+	}
 	if r.Projection != searchindex.Name {
 		return p.inStore(r, func(s postgres.Selection) (int, error) { return p.store.Drop(ctx, s) })
 	}
@@ -179,5 +207,5 @@ func (p *process) inStore(r ParkedRequest, do func(postgres.Selection) (int, err
 }
 
 func notHere(r ParkedRequest) error {
-	return fmt.Errorf("%w: this process has no store of a projection %q", event.ErrNotFound, r.Projection)
+	return fmt.Errorf("%w: this process has no store of a projection %q, and no reactor of that name", event.ErrNotFound, r.Projection)
 }

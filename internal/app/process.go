@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cqrsflow/cqrsflow/consumers/postgres"
+	"github.com/cqrsflow/cqrsflow/consumers/reactor"
 	"github.com/cqrsflow/cqrsflow/consumers/runner"
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
@@ -39,6 +40,8 @@ type process struct {
 	search *searchStore
 	// runners are the projections, for readiness, metrics and progress.
 	runners []*runner.Runner
+	// reactors run in the role react; the role query has them for what they have parked.
+	reactors []*reactor.Reactor
 	// publisher is there where a role or an import publishes.
 	publisher *producer.Publisher
 	// dev makes the choices of dev: its own topics, an embedded index, an asynchronous commit.
@@ -127,7 +130,8 @@ func (p *process) start(ctx context.Context, roles []string, http *publicPort) e
 		{has(config.RoleProjectSQL), p.startSQL},
 		{has(config.RoleHistory), p.startHistory},
 		{has(config.RoleProjectSearch), p.startSearch},
-		{has(config.RoleReact), p.startReactor},
+		{has(config.RoleReact) || has(config.RoleQuery), p.openReactors},
+		{has(config.RoleReact), p.startReactors},
 		{has(config.RoleQuery), p.startPublisher},
 		{has(config.RoleQuery), func(ctx context.Context) error { return p.startAPI(ctx, http) }},
 	}

@@ -89,16 +89,26 @@ func (p *process) byName() map[string]*decider.Type {
 	return types
 }
 
-// startReactor is the role react.
-func (p *process) startReactor(context.Context) error {
+// openReactors makes the reactors. They run in the role react only; what they have parked is in Kafka, where the role
+// query reaches it as well.
+func (p *process) openReactors(context.Context) error {
 	client := append(slices.Clip(p.kafka), p.cfg.Kafka.ProducerCompression())
 	r, err := reactor.New(purchases.Configure(reactor.Config{Prefix: p.cfg.General.Prefix, Client: client, Instance: p.cfg.Processor.Instance,
-		Aggregates: p.byName(), From: reactor.From(p.cfg.Roles.From), SessionTimeout: p.cfg.Processor.SessionTimeout, Logger: p.log}))
+		Aggregates: p.byName(), From: reactor.From(p.cfg.Roles.From), SessionTimeout: p.cfg.Processor.SessionTimeout,
+		OnParked: func(n int) { p.metrics.onParked(purchases.Name, n) }, Logger: p.log}))
 	if err != nil {
 		return err
 	}
-	p.group.Go(lifecycle.Drain, "reactor "+purchases.Name, r.Run)
-	p.metrics.watchReactor(r)
-	p.ops.Register(config.RoleReact+"/"+purchases.Name, r.Ready)
+	p.reactors = append(p.reactors, r)
+	return nil
+}
+
+// startReactors is the role react.
+func (p *process) startReactors(context.Context) error {
+	for _, r := range p.reactors {
+		p.group.Go(lifecycle.Drain, "reactor "+r.Name(), r.Run)
+		p.metrics.watchReactor(r)
+		p.ops.Register(config.RoleReact+"/"+r.Name(), r.Ready)
+	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package producer
+package partlog
 
 import (
 	"context"
@@ -12,11 +12,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// unblock ends transactions of departed owners that are still open in a partition, by initialising
+// Unblock ends transactions of departed owners that are still open in a partition, by initialising
 // their transactional IDs, instead of waiting until they time out. It may only be called by the
-// partition's new owner, after stableOffset: what a former owner has open then can no longer commit,
+// partition's new owner, after StableOffset: what a former owner has open then can no longer commit,
 // since the group's generation has moved on. Only transactional IDs with the prefix are touched.
-func unblock(ctx context.Context, cl *kgo.Client, prefix, topic string, partition int32, log *slog.Logger) error {
+func Unblock(ctx context.Context, cl *kgo.Client, prefix, topic string, partition int32, log *slog.Logger) error {
 	adm := kadm.NewClient(cl)
 	set := kadm.TopicsSet{}
 	set.Add(topic, partition)
