@@ -89,7 +89,10 @@ func (s *session) rehearse(ctx context.Context, b *runner.Batch, choose func(eve
 		}
 	}
 	err := pgx.BeginFunc(ctx, s.sink.store.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, byKey); err != nil {
+		if _, err := tx.Exec(ctx, begin, s.sink.model.Name(), s.sink.version); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, inside, SchemaOf(s.sink.model.Name(), s.sink.version)); err != nil {
 			return err
 		}
 		if err := s.change(ctx, tx, &part); err != nil {

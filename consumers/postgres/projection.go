@@ -28,14 +28,20 @@ func Models(projections ...Projection) []ReadModel {
 	return out
 }
 
-// Runner makes the runner of a projection. base says what all projections share: Prefix, Client,
-// Aggregates (those that the projection does not read are left out), bounds, Logger, OnBatch.
-func (s *Store) Runner(p Projection, base runner.Config) (*runner.Runner, error) {
-	sink, err := s.Sink(p.Model)
+// Runner makes the runner of a version of a projection, whose tables there must be: Migrate makes those
+// of the versions that it finds, Versions.Prepare those of one that came later. base is as for Projection.Runner.
+func (s *Store) Runner(p Projection, version int, base runner.Config) (*runner.Runner, error) {
+	sink, err := s.Sink(p.Model, version)
 	if err != nil {
 		return nil, err
 	}
-	base.Name, base.Version, base.Sink = p.Model.Name(), p.Model.Version(), sink
+	return p.Runner(version, sink, base)
+}
+
+// Runner makes the runner of a version of the projection. base says what all projections share: Prefix,
+// Client, Aggregates (those that the projection does not read are left out), bounds, Logger, OnBatch.
+func (p Projection) Runner(version int, sink runner.Sink, base runner.Config) (*runner.Runner, error) {
+	base.Name, base.Version, base.Sink = p.Model.Name(), version, sink
 	base.Wants, base.Sources, base.Raw = p.Wants, p.Sources, p.Raw
 	if len(p.Aggregates) > 0 {
 		all := base.Aggregates

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -25,6 +26,7 @@ type Runner struct {
 	kafka   kafka
 	commits commits
 	set     chan struct{} // closed once the three above are set: the client joins the group while it is made
+	exact   atomic.Bool
 
 	mu struct {
 		sync.Mutex
