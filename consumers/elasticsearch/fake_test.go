@@ -95,7 +95,7 @@ func (f *fake) serve(r *http.Request, body []byte) (int, any) {
 	index, rest, _ := strings.Cut(path, "/")
 	switch {
 	case rest == "" && r.Method == http.MethodPut:
-		if strings.HasSuffix(index, "-progress") {
+		if strings.HasSuffix(index, "-progress") || strings.HasSuffix(index, "-versions") {
 			return 200, object{}
 		}
 		if f.mu.generation != "" {

@@ -32,7 +32,7 @@ func Projections(cfg *config.Settings) []catchup.Group {
 	for _, p := range sqlProjections() {
 		add(p.Model.Name(), p.Model.Version())
 	}
-	add(searchindex.Name, searchindex.Version)
+	add(searchindex.Name, searchindex.Shape)
 	return groups
 }
 

@@ -112,7 +112,7 @@ func (p *process) parked(ctx context.Context) ([]Parked, error) {
 		}
 		for _, r := range rows {
 			if !r.Dropped {
-				out = append(out, parkedOf(searchindex.Name, searchindex.Version, r.Aggregate, r.Source, r.Partition, r.Pointer))
+				out = append(out, parkedOf(searchindex.Name, searchindex.Shape, r.Aggregate, r.Source, r.Partition, r.Pointer))
 			}
 		}
 	}

@@ -57,7 +57,7 @@ func (p *process) startStore(role string, projections ...postgres.Projection) er
 // startSearch is the role project-search.
 func (p *process) startSearch(context.Context) error {
 	c := p.runnerConfig()
-	c.Name, c.Version, c.Sink = searchindex.Name, searchindex.Version, p.search.sink
+	c.Name, c.Version, c.Sink = searchindex.Name, searchindex.Shape, p.search.sink
 	c.Aggregates = map[string]*decider.Type{searchindex.Aggregate: c.Aggregates[searchindex.Aggregate]}
 	r, err := runner.New(c)
 	if err != nil {
