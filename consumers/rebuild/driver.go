@@ -14,18 +14,15 @@ import (
 	"github.com/cqrsflow/cqrsflow/event"
 )
 
-// Config configures a Driver. All but Every and Logger are required.
+// Config configures a Driver. All but Every are required.
 type Config struct {
-	// Name is the projection's, Shape that of this program's code.
-	Name  string
+	// Runner is that of the projection's runners, but for Version and Sink. Its Logger is the driver's, too.
+	Runner runner.Config
+	// Shape is that of this program's code.
 	Shape int
 	Store Store
-	// Runner makes the runner of a version.
-	Runner func(version int, sink runner.Sink) (*runner.Runner, error)
 	// Every (default 1 s) is how often the store is asked what is wanted.
 	Every time.Duration
-	// Logger defaults to slog.Default().
-	Logger *slog.Logger
 }
 
 // Driver runs a projection in one process: a runner for each version that there is to be fed. Make it
@@ -55,16 +52,17 @@ type running struct {
 // New checks the configuration. Errors wrap event.ErrConfig.
 func New(cfg Config) (*Driver, error) {
 	cfg.Every = cmp.Or(cfg.Every, time.Second)
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
+	log := cfg.Runner.Logger
+	if log == nil {
+		log = slog.Default()
 	}
 	switch {
-	case cfg.Name == "", cfg.Store == nil, cfg.Runner == nil:
-		return nil, fmt.Errorf("%w: driver of projection %q: Name, Store and Runner must be set", event.ErrConfig, cfg.Name)
+	case cfg.Runner.Name == "", cfg.Store == nil:
+		return nil, fmt.Errorf("%w: driver of projection %q: Runner.Name and Store must be set", event.ErrConfig, cfg.Runner.Name)
 	case cfg.Shape < 1:
-		return nil, fmt.Errorf("%w: driver of projection %q: Shape is %d; it must be 1 or more", event.ErrConfig, cfg.Name, cfg.Shape)
+		return nil, fmt.Errorf("%w: driver of projection %q: Shape is %d; it must be 1 or more", event.ErrConfig, cfg.Runner.Name, cfg.Shape)
 	}
-	d := &Driver{cfg: cfg, log: cfg.Logger.With("projection", cfg.Name), wake: make(chan struct{}, 1), failed: make(chan error, 1)}
+	d := &Driver{cfg: cfg, log: log.With("projection", cfg.Runner.Name), wake: make(chan struct{}, 1), failed: make(chan error, 1)}
 	d.mu.running = map[int]*running{}
 	return d, nil
 }
@@ -171,7 +169,9 @@ func (d *Driver) runs(ctx context.Context, v Version) (*runner.Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := d.cfg.Runner(v.Number, sink)
+	cfg := d.cfg.Runner
+	cfg.Version, cfg.Sink = v.Number, sink
+	r, err := runner.New(cfg)
 	if err != nil {
 		d.fail(err)
 		return nil, err
@@ -185,7 +185,7 @@ func (d *Driver) runs(ctx context.Context, v Version) (*runner.Runner, error) {
 		defer stop()
 		err := r.Run(serving)
 		if err == nil && serving.Err() == nil {
-			err = fmt.Errorf("projection %s: the runner ended by itself", d.cfg.Name)
+			err = fmt.Errorf("projection %s: the runner ended by itself", d.cfg.Runner.Name)
 		}
 		if err != nil {
 			d.fail(err)
@@ -223,7 +223,7 @@ func (d *Driver) note(ctx context.Context, what string, err error) {
 }
 
 // Name is the projection's.
-func (d *Driver) Name() string { return d.cfg.Name }
+func (d *Driver) Name() string { return d.cfg.Runner.Name }
 
 // Runners are those that run in this process, by version.
 func (d *Driver) Runners() map[int]*runner.Runner {
@@ -253,7 +253,7 @@ func (d *Driver) Ready() (bool, string) {
 		return false, fmt.Sprintf("readers see version %d, of shape %d; one of this program's shape, %d, is being built", active.Number, active.Shape, d.cfg.Shape)
 	case active.Shape > d.cfg.Shape:
 		return false, fmt.Sprintf("version %d has shape %d, of a later program than this one, which has %d; to go back to it, `cqrsflow projection rebuild %s`",
-			active.Number, active.Shape, d.cfg.Shape, d.cfg.Name)
+			active.Number, active.Shape, d.cfg.Shape, d.cfg.Runner.Name)
 	case r == nil:
 		return false, cmp.Or(trouble, "it is being started")
 	}

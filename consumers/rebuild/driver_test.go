@@ -94,12 +94,13 @@ func (b *bed) process() *process {
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		d, err := rebuild.New(rebuild.Config{Name: projection.Model.Name(), Shape: projection.Model.Shape(), Store: versions, Every: 20 * time.Millisecond,
-			Logger: slog.New(slog.DiscardHandler), Runner: func(version int, sink runner.Sink) (*runner.Runner, error) {
-				return projection.Runner(version, sink, runner.Config{Client: b.log.Client(), Aggregates: logtest.Types(b.t, "order", "customer"),
-					BatchRecords: 20, ParkedEvery: 20 * time.Millisecond, EndsEvery: 50 * time.Millisecond, RetryMin: 5 * time.Millisecond,
-					SessionTimeout: 6 * time.Second, Logger: slog.New(slog.DiscardHandler)})
-			}})
+		config, err := projection.Config(runner.Config{Client: b.log.Client(), Aggregates: logtest.Types(b.t, "order", "customer"),
+			BatchRecords: 20, ParkedEvery: 20 * time.Millisecond, EndsEvery: 50 * time.Millisecond, RetryMin: 5 * time.Millisecond,
+			SessionTimeout: 6 * time.Second, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		d, err := rebuild.New(rebuild.Config{Runner: config, Shape: projection.Model.Shape(), Store: versions, Every: 20 * time.Millisecond})
 		if err != nil {
 			b.t.Fatal(err)
 		}

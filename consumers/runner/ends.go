@@ -2,7 +2,9 @@ package runner
 
 import (
 	"context"
-	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/cqrsflow/cqrsflow/event"
 )
@@ -14,29 +16,35 @@ type End struct {
 	Start, End int64
 }
 
-// Ends asks Kafka for the ends of all partitions that the projection reads, its own and others'. It works
-// while Run runs. Its error wraps event.ErrUnavailable.
+// Ends asks Kafka for the ends of all partitions that the projection reads, those of other members
+// included. It works while Run runs. Its error wraps event.ErrUnavailable.
 func (r *Runner) Ends(ctx context.Context) ([]End, error) {
 	select {
 	case <-r.set:
 	case <-ctx.Done():
 		return nil, unavailable("ask Kafka for the ends of the topics", context.Cause(ctx))
 	}
-	topics, err := r.kafka.adm.ListTopics(ctx, r.topics...)
+	return r.cfg.Ends(ctx, r.kafka.adm)
+}
+
+// Ends is Runner.Ends of a projection that need not run here: Prefix, Aggregates and Sources say which.
+func (c Config) Ends(ctx context.Context, adm *kadm.Client) ([]End, error) {
+	topics, origin := c.withDefaults().topics()
+	ids, err := adm.ListTopics(ctx, topics...)
 	if err == nil {
-		err = topics.Error()
+		err = ids.Error()
 	}
 	if err != nil {
 		return nil, unavailable("ask Kafka for the topics", err)
 	}
-	starts, err := r.kafka.adm.ListStartOffsets(ctx, r.topics...)
+	starts, err := adm.ListStartOffsets(ctx, topics...)
 	if err == nil {
 		err = starts.Error()
 	}
 	if err != nil {
 		return nil, unavailable("ask Kafka for the starts of the topics", err)
 	}
-	ends, err := r.kafka.ends(ctx, true, r.topics...)
+	ends, err := kafka{adm}.ends(ctx, true, topics...)
 	if err != nil {
 		return nil, err
 	}
@@ -45,10 +53,10 @@ func (r *Runner) Ends(ctx context.Context) ([]End, error) {
 		for number, end := range partitions {
 			start, ok := starts.Lookup(topic, number)
 			if !ok {
-				return nil, errors.Join(event.ErrUnavailable, errors.New("Kafka does not know the start of "+topic))
+				return nil, fmt.Errorf("%w: Kafka does not know the start of %s/%d", event.ErrUnavailable, topic, number)
 			}
-			p := r.origin[topic]
-			p.Number, p.TopicID = number, topics[topic].ID
+			p := origin[topic]
+			p.Number, p.TopicID = number, ids[topic].ID
 			out = append(out, End{Partition: p, Start: start.Offset, End: end.Offset})
 		}
 	}

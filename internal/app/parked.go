@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cqrsflow/cqrsflow/consumers/postgres"
+	"github.com/cqrsflow/cqrsflow/consumers/rebuild"
 	"github.com/cqrsflow/cqrsflow/consumers/runner"
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/internal/searchindex"
@@ -42,12 +43,6 @@ type ParkedRequest struct {
 // ParkedResult says how many events were marked or given up.
 type ParkedResult struct {
 	Events int `json:"events"`
-}
-
-// searchParking is the parking of the search sinks, which have one projection each.
-type searchParking interface {
-	Retry(ctx context.Context, stream event.StreamID) (int, error)
-	Drop(ctx context.Context, stream event.StreamID) (int, error)
 }
 
 // handleParked adds what an operator does with parked events to the operations port: what an embedded store
@@ -105,18 +100,41 @@ func (p *process) parked(ctx context.Context) ([]Parked, error) {
 			out = append(out, parkedOf(r.Projection, r.Version, r.Aggregate, r.Source, r.Partition, r.Pointer))
 		}
 	}
-	if p.search != nil {
-		rows, err := p.search.parked(ctx)
-		if err != nil {
-			return nil, err
-		}
+	if p.search == nil {
+		return out, nil
+	}
+	err := p.search.each(ctx, func(version int, s searchParking) error {
+		rows, err := s.Parked(ctx)
 		for _, r := range rows {
 			if !r.Dropped {
-				out = append(out, parkedOf(searchindex.Name, searchindex.Shape, r.Aggregate, r.Source, r.Partition, r.Pointer))
+				out = append(out, parkedOf(searchindex.Name, version, r.Aggregate, r.Source, r.Partition, r.Pointer))
 			}
 		}
+		return err
+	})
+	return out, err
+}
+
+// each calls f for the versions that are fed. What f cannot find out of one that is being built is left out:
+// it may have no index yet.
+func (s *searchStore) each(ctx context.Context, f func(version int, s searchParking) error) error {
+	versions, err := s.versions.Versions(ctx)
+	if err != nil {
+		return err
 	}
-	return out, nil
+	for _, v := range versions {
+		if v.State == rebuild.Retired {
+			continue
+		}
+		sink, err := s.parking(v.Number)
+		if err == nil {
+			err = f(v.Number, sink)
+		}
+		if err != nil && v.State == rebuild.Active {
+			return err
+		}
+	}
+	return nil
 }
 
 func parkedOf(projection string, version int, aggregate string, source runner.Source, partition int32, p runner.Pointer) Parked {
@@ -134,27 +152,30 @@ func (p *process) retryParked(ctx context.Context, r ParkedRequest) (int, error)
 	if p.search == nil {
 		return 0, notHere(r)
 	}
-	if r.Stream != "" {
-		return p.search.parking.Retry(ctx, r.Stream)
-	}
-	rows, err := p.search.parked(ctx)
-	if err != nil {
-		return 0, err
-	}
-	var streams []event.StreamID
-	for _, row := range rows {
-		if !row.Dropped && !slices.Contains(streams, row.Stream) {
-			streams = append(streams, row.Stream)
-		}
-	}
 	total := 0
-	for _, s := range streams {
-		n, err := p.search.parking.Retry(ctx, s)
-		if total += n; err != nil {
-			return total, err
+	err := p.search.each(ctx, func(_ int, s searchParking) error {
+		streams := []event.StreamID{r.Stream}
+		if r.Stream == "" {
+			rows, err := s.Parked(ctx)
+			if err != nil {
+				return err
+			}
+			streams = nil
+			for _, row := range rows {
+				if !row.Dropped && !slices.Contains(streams, row.Stream) {
+					streams = append(streams, row.Stream)
+				}
+			}
 		}
-	}
-	return total, nil
+		for _, stream := range streams {
+			n, err := s.Retry(ctx, stream)
+			if total += n; err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return total, err
 }
 
 func (p *process) dropParked(ctx context.Context, r ParkedRequest) (int, error) {
@@ -167,7 +188,13 @@ func (p *process) dropParked(ctx context.Context, r ParkedRequest) (int, error) 
 	if p.search == nil {
 		return 0, notHere(r)
 	}
-	return p.search.parking.Drop(ctx, r.Stream)
+	total := 0
+	err := p.search.each(ctx, func(_ int, s searchParking) error {
+		n, err := s.Drop(ctx, r.Stream)
+		total += n
+		return err
+	})
+	return total, err
 }
 
 func (p *process) inStore(r ParkedRequest, do func(postgres.Selection) (int, error)) (int, error) {
