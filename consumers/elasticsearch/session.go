@@ -68,6 +68,11 @@ func (s *session) Apply(ctx context.Context, b *runner.Batch) error {
 			return err
 		}
 	}
+	if s.stored.Held { // as it was last seen: it may have been let go
+		if err := s.reload(ctx); err != nil {
+			return err
+		}
+	}
 	next, err := s.next(b)
 	if err != nil {
 		return err

@@ -125,6 +125,12 @@ func (s *session) Apply(ctx context.Context, b *runner.Batch) error {
 			return ctx.Err()
 		case errors.As(err, &p), errors.Is(err, event.ErrFenced), errors.Is(err, event.ErrCorrupt):
 			return err
+		case errors.Is(err, errHeld):
+			if err := sleep(ctx, heldPause); err != nil {
+				return err
+			}
+			attempt--
+			continue
 		}
 		switch classify(err) {
 		case again:
@@ -183,10 +189,17 @@ func (s *session) change(ctx context.Context, tx pgx.Tx, b *runner.Batch) (err e
 }
 
 // begin has the transaction read by keys, whatever the planner believes, and keeps the version from being
-// switched from or dropped until it ends. The plan of a prepared statement is kept by its connection: one
-// made while a table was nearly empty would compare each of a batch's keys with every row, and go on doing
-// so for a minute or more while the table fills.
-const begin = `SELECT set_config('enable_seqscan', 'off', true), pg_advisory_xact_lock_shared(hashtext($1::text), $2::int)`
+// switched from or dropped until it ends; false where that is going on. The plan of a prepared statement is
+// kept by its connection: one made while a table was nearly empty would compare each of a batch's keys with
+// every row, and go on doing so for a minute or more while the table fills.
+const begin = `SELECT pg_try_advisory_xact_lock_shared(hashtext($1::text), $2::int), set_config('enable_seqscan', 'off', true)`
+
+// errHeld ends a transaction whose version is being compared, for a switch, or dropped. It is tried again
+// without waiting inside: connections that wait for the switch may be all that the new version needs.
+var errHeld = errors.New("the version is held still")
+
+// heldPause is how long a batch waits before it looks whether its version goes on.
+const heldPause = 10 * time.Millisecond
 
 // inside makes the version's schema the one where the read model's names are looked for. It comes last:
 // PostgreSQL plans a statement anew where the path has changed since, and the sink's own have the same path
@@ -226,7 +239,7 @@ func (s *session) advance(ctx context.Context, tx pgx.Tx, b *runner.Batch) error
 	q.Queue(inside, SchemaOf(s.sink.model.Name(), s.sink.version))
 	results := tx.SendBatch(ctx, &q)
 	defer func() { _ = results.Close() }()
-	if _, err := results.Exec(); err != nil {
+	if err := began(results.QueryRow()); err != nil {
 		return err
 	}
 	tag, err := results.Exec()
@@ -251,6 +264,19 @@ func (s *session) advance(ctx context.Context, tx pgx.Tx, b *runner.Batch) error
 		}
 	}
 	return results.Close()
+}
+
+// began reads what begin says.
+func began(row pgx.Row) error {
+	var ok bool
+	var setting string
+	switch err := row.Scan(&ok, &setting); {
+	case err != nil:
+		return err
+	case !ok:
+		return errHeld
+	}
+	return nil
 }
 
 func queuePark(q *pgx.Batch, key []any, pointers []runner.Pointer) {

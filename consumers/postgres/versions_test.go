@@ -209,6 +209,71 @@ func TestOldVersionWaitsWhileItIsCompared(t *testing.T) {
 	}
 }
 
+// The old version's batches wait, but not on the connections that the new one needs.
+func TestBatchesThatWaitLeaveConnections(t *testing.T) {
+	url := pgtest.URL(t)
+	if err := postgres.Migrate(t.Context(), url, words{}); err != nil {
+		t.Fatal(err)
+	}
+	store, err := postgres.Open(t.Context(), postgres.Config{URL: url, MaxConns: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	v := versions(t, store, words{})
+	n, s := begin(t, v)
+	old, err := store.Sink(words{}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := make(chan struct{})
+	var once sync.Once
+	ends := func(ctx context.Context) ([]runner.End, error) {
+		conn, err := pgx.Connect(ctx, url)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = conn.Close(ctx) }()
+		var locks int
+		if err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND granted AND objid = 1
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`).Scan(&locks); err != nil {
+			return nil, err
+		}
+		if locks > 0 {
+			once.Do(func() { close(held) })
+		}
+		return upTo(1)(ctx)
+	}
+	var waiting sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	for number := range int32(8) {
+		waiting.Go(func() {
+			<-held
+			p := partition
+			p.Number = number + 10
+			session, err := old.Open(ctx, p)
+			if err != nil {
+				return // the switch was faster
+			}
+			b := batch(0, 1, ev("a", 1, "one"))
+			b.Partition = p
+			_ = session.Apply(ctx, b) // until the switch, or the end of the test
+		})
+	}
+	waiting.Go(func() {
+		<-held
+		if err := s.Apply(ctx, batch(0, 1, ev("b", 1, "new"))); err != nil {
+			t.Error(err)
+		}
+	})
+	ok, err := v.Switch(t.Context(), n, ends)
+	if err != nil || !ok {
+		t.Errorf("switched %v: %v", ok, err)
+	}
+	cancel()
+	waiting.Wait()
+}
+
 // Readers go on, on one connection with its prepared statements, and never see anything in between.
 func TestReadersGoOnThroughSwitches(t *testing.T) {
 	store, sink := open(t, words{})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/cqrsflow/cqrsflow/consumers/history"
@@ -19,6 +20,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/consumers/rebuild"
 	"github.com/cqrsflow/cqrsflow/consumers/runner"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/query"
 	typev1 "github.com/cqrsflow/cqrsflow/schemas/cqrsflow/type/v1"
 	customerv1 "github.com/cqrsflow/cqrsflow/schemas/customer/v1"
 	orderv1 "github.com/cqrsflow/cqrsflow/schemas/order/v1"
@@ -83,13 +85,17 @@ type process struct {
 	stop    func()
 }
 
-func (b *bed) process() *process {
+func (b *bed) process() *process { return b.program(projections()...) }
+
+// program is a process with other read models than today's.
+func (b *bed) program(projections ...postgres.Projection) *process {
 	b.t.Helper()
 	store := b.connect()
 	p := &process{drivers: map[string]*rebuild.Driver{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	for _, projection := range projections() {
+	wg.Go(func() { _ = store.Run(ctx) })
+	for _, projection := range projections {
 		versions, err := store.Versions(projection.Model)
 		if err != nil {
 			b.t.Fatal(err)
@@ -260,6 +266,10 @@ func TestRebuildRepairsAStoppedProjection(t *testing.T) {
 	p := b.process()
 	p.await(t)
 	p.stop()
+	// Partitions with nothing but an aborted transaction have an end, too.
+	for i := range 10 {
+		b.log.Abort(t, "customer", logtest.One(fmt.Sprint("c-", i), &customerv1.PurchaseRecorded{}))
+	}
 	for _, damage := range []string{"next_offset = next_offset + 1000", "topic_id = '00000000-0000-0000-0000-000000000001'"} {
 		if _, err := b.store.Pool().Exec(t.Context(), `UPDATE cqrsflow.checkpoints c SET `+damage+` FROM cqrsflow.projections p
 			WHERE p.projection = c.projection AND p.active_version = c.version`); err != nil {
@@ -414,5 +424,105 @@ func TestHealingWhatCannotBeRead(t *testing.T) {
 	}
 	if n := b.ints(`SELECT max(version) FROM orders`, 1)[0]; n != 4 {
 		t.Errorf("the stream that could not be healed is at version %d", n)
+	}
+}
+
+// later is the read model orders of a program that makes its rows otherwise.
+type later struct{ shop.Orders }
+
+func (later) Shape() int { return 2 }
+
+func (l later) Apply(ctx context.Context, tx pgx.Tx, b *runner.Batch) error {
+	if err := l.Orders.Apply(ctx, tx, b); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `UPDATE orders SET cancel_reason = 'later'`)
+	return err
+}
+
+// A program with a later shape starts beside the one of before: readers see the old rows, which that goes on to feed, until
+// the new ones are complete. Then the old program does nothing any more, and says how to go back to it; so it is done.
+func TestNewProgramBuildsItsOwnShape(t *testing.T) {
+	b := newBed(t)
+	b.sell(50)
+	before := b.process()
+	before.await(t)
+	projection := projections()[0]
+	projection.Model = later{}
+	if err := postgres.Migrate(t.Context(), b.url, projection.Model); err != nil {
+		t.Fatal(err)
+	}
+	b.sell(5)
+	b.exact("before the new program runs")
+	after := b.program(projection)
+	after.await(t)
+	b.exact("after the switch")
+	if n := b.ints(`SELECT count(*) FROM orders WHERE cancel_reason <> 'later'`, 1)[0]; n != 0 {
+		t.Errorf("%d rows are of the old shape", n)
+	}
+	logtest.Until(t, "the old program has noticed", func() bool {
+		ok, why := before.drivers["orders"].Ready()
+		return !ok && contains(why, "later program") && contains(why, "rebuild orders") && len(before.drivers["orders"].Runners()) == 0
+	})
+	b.sell(5)
+	b.exact("fed by the new program")
+
+	after.stop()
+	b.rebuild("orders")() // asked for by the old program
+	before.await(t)
+	b.exact("fed by the old program")
+	if n := b.ints(`SELECT count(*) FROM orders WHERE cancel_reason = 'later'`, 1)[0]; n != 0 {
+		t.Errorf("%d rows are of the later shape", n)
+	}
+}
+
+// Those who wait for positions, and ask what is parked, follow a switch.
+func TestQueriesFollowASwitch(t *testing.T) {
+	b := newBed(t)
+	b.sell(10)
+	p := b.process()
+	p.await(t)
+	waiter, err := query.NewWaiter(query.WaiterConfig{Pool: b.store.Pool(), Recheck: time.Minute, IdleRecheck: time.Minute, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- waiter.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	parked := query.NewParked(b.store.Pool())
+	isParked := func() bool {
+		ok, err := parked.ParkedStream(t.Context(), "orders", "order", "o-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	}
+	if _, err := b.store.Pool().Exec(t.Context(), `INSERT INTO cqrsflow.parked (projection, version, aggregate, source, partition, "offset", stream, reason, attempts, parked_at)
+		VALUES ('orders', 1, 'order', 'events', 9, 1, 'o-1', 'no', 1, now())`); err != nil {
+		t.Fatal(err)
+	}
+	if !isParked() {
+		t.Error("what the active version has parked is not seen")
+	}
+	b.rebuild("orders")()
+	if isParked() {
+		t.Error("what a retired version has parked is still seen")
+	}
+	// Nothing is read again but for a notification: the new version's reach the waiter.
+	e := b.log.Append(t, "order", logtest.One("o-1", &orderv1.OrderShipped{}))[0]
+	waiting, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
+	through, err := waiter.Wait(waiting, query.OrdersModel, []event.Position{e.Position()})
+	if err != nil || len(through) == 0 {
+		t.Errorf("%v, %v", through, err)
+	}
+	if v := b.ints(`SELECT version FROM orders WHERE id = 'o-1'`, 1)[0]; v != 3 {
+		t.Errorf("the order is at version %d", v)
 	}
 }
