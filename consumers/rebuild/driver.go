@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+
 	"github.com/cqrsflow/cqrsflow/consumers/runner"
 	"github.com/cqrsflow/cqrsflow/event"
 )
@@ -21,6 +23,8 @@ type Config struct {
 	// Shape is that of this program's code.
 	Shape int
 	Store Store
+	// Admin asks Kafka where the log ends.
+	Admin *kadm.Client
 	// Every (default 1 s) is how often the store is asked what is wanted.
 	Every time.Duration
 }
@@ -57,8 +61,8 @@ func New(cfg Config) (*Driver, error) {
 		log = slog.Default()
 	}
 	switch {
-	case cfg.Runner.Name == "", cfg.Store == nil:
-		return nil, fmt.Errorf("%w: driver of projection %q: Runner.Name and Store must be set", event.ErrConfig, cfg.Runner.Name)
+	case cfg.Runner.Name == "", cfg.Store == nil, cfg.Admin == nil:
+		return nil, fmt.Errorf("%w: driver of projection %q: Runner.Name, Store and Admin must be set", event.ErrConfig, cfg.Runner.Name)
 	case cfg.Shape < 1:
 		return nil, fmt.Errorf("%w: driver of projection %q: Shape is %d; it must be 1 or more", event.ErrConfig, cfg.Runner.Name, cfg.Shape)
 	}
@@ -140,7 +144,7 @@ func (d *Driver) look(ctx context.Context) (again bool) {
 		if v.State != Building {
 			continue
 		}
-		switched, err := d.cfg.Store.Switch(ctx, v.Number, r.Ends)
+		switched, err := d.cfg.Store.Switch(ctx, v.Number, d.ends)
 		if err != nil {
 			fine = false
 			d.note(ctx, fmt.Sprintf("version %d cannot be switched to", v.Number), err)
@@ -152,6 +156,10 @@ func (d *Driver) look(ctx context.Context) (again bool) {
 		}
 	}
 	return false
+}
+
+func (d *Driver) ends(ctx context.Context) ([]runner.End, error) {
+	return d.cfg.Runner.Ends(ctx, d.cfg.Admin)
 }
 
 // feeds reports whether a version is to be fed by this program.

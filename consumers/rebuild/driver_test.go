@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/cqrsflow/cqrsflow/consumers/history"
@@ -91,6 +93,11 @@ func (b *bed) process() *process { return b.program(projections()...) }
 func (b *bed) program(projections ...postgres.Projection) *process {
 	b.t.Helper()
 	store := b.connect()
+	client, err := kgo.NewClient(b.log.Client()...)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(client.Close)
 	p := &process{drivers: map[string]*rebuild.Driver{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -106,7 +113,7 @@ func (b *bed) program(projections ...postgres.Projection) *process {
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		d, err := rebuild.New(rebuild.Config{Runner: config, Shape: projection.Model.Shape(), Store: versions, Every: 20 * time.Millisecond})
+		d, err := rebuild.New(rebuild.Config{Runner: config, Shape: projection.Model.Shape(), Store: versions, Admin: kadm.NewClient(client), Every: 20 * time.Millisecond})
 		if err != nil {
 			b.t.Fatal(err)
 		}

@@ -15,16 +15,16 @@ const (
 )
 
 // CaughtUp reports whether a version is, but for so many records a partition, where the old one is, or at
-// the log's end. Of an old one that read another topic, or is beyond the log's end, as where a loss was
+// the log's end. Of an old one that read another log, or is beyond the log's end, as where a loss was
 // accepted, nothing can be expected but the end.
 func CaughtUp(ends []runner.End, old, building []Place, missing int64) bool {
 	for _, e := range ends {
 		need, have := e.End, e.Start
-		if p, ok := at(old, e.Partition); ok && p.TopicID == e.Partition.TopicID {
-			need = min(need, p.Next)
-		}
-		if p, ok := at(building, e.Partition); ok && p.TopicID == e.Partition.TopicID {
-			have = max(have, p.Next)
+		if now, ok := at(building, e.Partition); ok {
+			have = max(have, now.Next)
+			if before, ok := at(old, e.Partition); ok && before.TopicID == now.TopicID {
+				need = min(need, before.Next)
+			}
 		}
 		if have+missing < need {
 			return false
@@ -33,11 +33,21 @@ func CaughtUp(ends []runner.End, old, building []Place, missing int64) bool {
 	return len(ends) > 0
 }
 
+// within reports whether the log has what a version has processed. ends must have been asked for later.
+func within(ends []runner.End, places []Place) bool {
+	for _, e := range ends {
+		if p, ok := at(places, e.Partition); ok && p.Next > e.End {
+			return false
+		}
+	}
+	return true
+}
+
 // Progress is how many records of the log a version has processed, of how many there are.
 func Progress(ends []runner.End, places []Place) (done, total int64) {
 	for _, e := range ends {
 		total += e.End - e.Start
-		if p, ok := at(places, e.Partition); ok && p.TopicID == e.Partition.TopicID {
+		if p, ok := at(places, e.Partition); ok {
 			done += min(max(p.Next, e.Start), e.End) - e.Start
 		}
 	}
@@ -71,7 +81,11 @@ func Await(ctx context.Context, ends Ends, old []Place, building func(context.Co
 			return false, late(ctx, err)
 		}
 		if CaughtUp(log, old, places, 0) {
-			return true, nil
+			// The log may have lost meanwhile what the new version has read.
+			if log, err = ends(ctx); err != nil {
+				return false, late(ctx, err)
+			}
+			return within(log, places), nil
 		}
 		select {
 		case <-ctx.Done():

@@ -7,58 +7,57 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/topology"
 )
 
-// End is where the log of a partition begins and ends: the first offset, and the one after the last that
-// a reader of committed records sees.
+// End is where the log of a partition, whose TopicID is not set, begins and ends: the first offset, and
+// the one after the last that a reader of committed records sees.
 type End struct {
 	Partition  Partition
 	Start, End int64
 }
 
-// Ends asks Kafka for the ends of all partitions that the projection reads, those of other members
-// included. It works while Run runs. Its error wraps event.ErrUnavailable.
-func (r *Runner) Ends(ctx context.Context) ([]End, error) {
-	select {
-	case <-r.set:
-	case <-ctx.Done():
-		return nil, unavailable("ask Kafka for the ends of the topics", context.Cause(ctx))
+// Ends asks Kafka for the ends of all partitions that a projection reads, which need not run here: Prefix,
+// Aggregates and Sources say which. Its error wraps event.ErrUnavailable.
+func (c Config) Ends(ctx context.Context, adm *kadm.Client) ([]End, error) {
+	c = c.withDefaults()
+	var out []End
+	for name := range c.Aggregates {
+		for _, source := range c.Sources {
+			p := Partition{Aggregate: name, Source: source, Topic: topology.TopicsOf(c.Prefix, name).Events}
+			if source == Outcomes {
+				p.Topic = topology.TopicsOf(c.Prefix, name).Outcomes
+			}
+			ends, err := endsOf(ctx, adm, p)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, ends...)
+		}
 	}
-	return r.cfg.Ends(ctx, r.kafka.adm)
+	return out, nil
 }
 
-// Ends is Runner.Ends of a projection that need not run here: Prefix, Aggregates and Sources say which.
-func (c Config) Ends(ctx context.Context, adm *kadm.Client) ([]End, error) {
-	topics, origin := c.withDefaults().topics()
-	ids, err := adm.ListTopics(ctx, topics...)
-	if err == nil {
-		err = ids.Error()
-	}
-	if err != nil {
-		return nil, unavailable("ask Kafka for the topics", err)
-	}
-	starts, err := adm.ListStartOffsets(ctx, topics...)
+func endsOf(ctx context.Context, adm *kadm.Client, p Partition) ([]End, error) {
+	starts, err := adm.ListStartOffsets(ctx, p.Topic)
 	if err == nil {
 		err = starts.Error()
 	}
 	if err != nil {
-		return nil, unavailable("ask Kafka for the starts of the topics", err)
+		return nil, unavailable("ask Kafka for the start of "+p.Topic, err)
 	}
-	ends, err := kafka{adm}.ends(ctx, true, topics...)
+	ends, err := kafka{adm}.ends(ctx, true, p.Topic)
 	if err != nil {
 		return nil, err
 	}
 	var out []End
-	for topic, partitions := range ends {
-		for number, end := range partitions {
-			start, ok := starts.Lookup(topic, number)
-			if !ok {
-				return nil, fmt.Errorf("%w: Kafka does not know the start of %s/%d", event.ErrUnavailable, topic, number)
-			}
-			p := origin[topic]
-			p.Number, p.TopicID = number, ids[topic].ID
-			out = append(out, End{Partition: p, Start: start.Offset, End: end.Offset})
+	for number, end := range ends[p.Topic] {
+		start, ok := starts.Lookup(p.Topic, number)
+		if !ok {
+			return nil, fmt.Errorf("%w: Kafka does not know the start of %s/%d", event.ErrUnavailable, p.Topic, number)
 		}
+		p.Number = number
+		out = append(out, End{Partition: p, Start: start.Offset, End: end.Offset})
 	}
 	return out, nil
 }

@@ -20,13 +20,13 @@ import (
 // it is assigned. Make it with New.
 type Runner struct {
 	cfg     Config
+	exact   atomic.Bool
 	topics  []string
 	origin  map[string]Partition // by topic; Number is not set
 	client  *kgo.Client
 	kafka   kafka
 	commits commits
 	set     chan struct{} // closed once the three above are set: the client joins the group while it is made
-	exact   atomic.Bool
 
 	mu struct {
 		sync.Mutex
@@ -59,28 +59,21 @@ func New(cfg Config) (*Runner, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	r := &Runner{cfg: cfg, set: make(chan struct{})}
-	r.topics, r.origin = cfg.topics()
+	r := &Runner{cfg: cfg, origin: map[string]Partition{}, set: make(chan struct{})}
+	for name := range cfg.Aggregates {
+		topics := topology.TopicsOf(cfg.Prefix, name)
+		for _, s := range cfg.Sources {
+			topic := topics.Events
+			if s == Outcomes {
+				topic = topics.Outcomes
+			}
+			r.topics = append(r.topics, topic)
+			r.origin[topic] = Partition{Aggregate: name, Source: s, Topic: topic}
+		}
+	}
 	r.mu.workers = map[key]*worker{}
 	r.mu.passed = map[key]bool{}
 	return r, nil
-}
-
-// topics are those that the projection reads, and what each of them is.
-func (c Config) topics() (topics []string, origin map[string]Partition) {
-	origin = map[string]Partition{}
-	for name := range c.Aggregates {
-		of := topology.TopicsOf(c.Prefix, name)
-		for _, s := range c.Sources {
-			topic := of.Events
-			if s == Outcomes {
-				topic = of.Outcomes
-			}
-			topics = append(topics, topic)
-			origin[topic] = Partition{Aggregate: name, Source: s, Topic: topic}
-		}
-	}
-	return topics, origin
 }
 
 // Run reads and applies until ctx ends; then it finishes the batches in hand, commits and leaves the

@@ -515,16 +515,22 @@ func TestExactCheckpointReachesTheLogsEnd(t *testing.T) {
 	for _, exact := range []bool{true, false} {
 		log := logtest.New(t, 1, "order")
 		sink := newMemory()
+		cl, err := kgo.NewClient(log.Client()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cl.Close()
 		log.Append(t, "order", placed("o-1"))
-		r, _ := start(t, config(t, log, sink))
+		cfg := config(t, log, sink)
+		r, _ := start(t, cfg)
 		r.Exact(exact)
 		ready(t, r)
 		logtest.Until(t, "the event is applied", func() bool { return sink.count() == 1 })
 		log.Abort(t, "order", placed("o-2"))
 		var end int64
 		logtest.Until(t, "the runner has passed the marker", func() bool {
-			ends, err := r.Ends(t.Context())
-			if err != nil || len(ends) != 1 || ends[0].Start != 0 || ends[0].Partition.TopicID == [16]byte{} {
+			ends, err := cfg.Ends(t.Context(), kadm.NewClient(cl))
+			if err != nil || len(ends) != 1 || ends[0].Start != 0 || ends[0].Partition.String() != p0 {
 				t.Fatalf("%+v, %v", ends, err)
 			}
 			end = ends[0].End

@@ -67,7 +67,7 @@ func (p *process) startProjections(role string) error {
 		if x.role != role {
 			continue
 		}
-		d, err := rebuild.New(rebuild.Config{Runner: x.runner, Shape: x.shape, Store: x.store})
+		d, err := rebuild.New(rebuild.Config{Runner: x.runner, Shape: x.shape, Store: x.store, Admin: p.admin})
 		if err != nil {
 			return err
 		}
