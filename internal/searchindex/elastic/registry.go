@@ -16,6 +16,24 @@ import (
 // registryID is the one document of the registry's index.
 const registryID = "versions"
 
+// noShard is why a document cannot be read of an index that another process has just made, and starting how
+// long that may take.
+const (
+	noShard  = "no_shard_available_action_exception"
+	starting = 5 * time.Second
+)
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for Elasticsearch: %w", context.Cause(ctx))
+	}
+}
+
 // StoredRegistry is a registry and which write of it this is.
 type StoredRegistry struct {
 	searchindex.Registry
@@ -25,8 +43,14 @@ type StoredRegistry struct {
 // ReadRegistry reads the registry as the last write left it, and makes it where there is none: what
 // readers see is the active version then, else version 1 will be.
 func (c *Client) ReadRegistry(ctx context.Context) (StoredRegistry, error) {
-	for {
+	for began := time.Now(); ; {
 		r, found, err := c.registry(ctx)
+		if IsType(err, noShard) && time.Since(began) < starting {
+			if err := sleep(ctx, starting/100); err != nil {
+				return r, err
+			}
+			continue
+		}
 		if err != nil || found {
 			return r, err
 		}
