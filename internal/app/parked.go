@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/cqrsflow/cqrsflow/consumers/postgres"
-	"github.com/cqrsflow/cqrsflow/consumers/rebuild"
 	"github.com/cqrsflow/cqrsflow/consumers/runner"
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/internal/searchindex"
@@ -100,41 +99,21 @@ func (p *process) parked(ctx context.Context) ([]Parked, error) {
 			out = append(out, parkedOf(r.Projection, r.Version, r.Aggregate, r.Source, r.Partition, r.Pointer))
 		}
 	}
-	if p.search == nil {
-		return out, nil
-	}
-	err := p.search.each(ctx, func(version int, s searchParking) error {
-		rows, err := s.Parked(ctx)
-		for _, r := range rows {
-			if !r.Dropped {
-				out = append(out, parkedOf(searchindex.Name, version, r.Aggregate, r.Source, r.Partition, r.Pointer))
+	if p.search != nil {
+		err := p.search.each(ctx, func(version int, s searchParking) error {
+			rows, err := s.Parked(ctx)
+			for _, r := range rows {
+				if !r.Dropped {
+					out = append(out, parkedOf(searchindex.Name, version, r.Aggregate, r.Source, r.Partition, r.Pointer))
+				}
 			}
-		}
-		return err
-	})
-	return out, err
-}
-
-// each calls f for the versions that are fed. What f cannot find out of one that is being built is left out:
-// it may have no index yet.
-func (s *searchStore) each(ctx context.Context, f func(version int, s searchParking) error) error {
-	versions, err := s.versions.Versions(ctx)
-	if err != nil {
-		return err
-	}
-	for _, v := range versions {
-		if v.State == rebuild.Retired {
-			continue
-		}
-		sink, err := s.parking(v.Number)
-		if err == nil {
-			err = f(v.Number, sink)
-		}
-		if err != nil && v.State == rebuild.Active {
 			return err
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return out, nil
 }
 
 func parkedOf(projection string, version int, aggregate string, source runner.Source, partition int32, p runner.Pointer) Parked {

@@ -29,6 +29,28 @@ type searchParking interface {
 	Drop(ctx context.Context, stream event.StreamID) (int, error)
 }
 
+// each calls f for the versions that are fed. What f cannot find out of one that is being built is left out:
+// it may have no index yet.
+func (s *searchStore) each(ctx context.Context, f func(version int, s searchParking) error) error {
+	versions, err := s.versions.Versions(ctx)
+	if err != nil {
+		return err
+	}
+	for _, v := range versions {
+		if v.State == rebuild.Retired {
+			continue
+		}
+		sink, err := s.parking(v.Number)
+		if err == nil {
+			err = f(v.Number, sink)
+		}
+		if err != nil && v.State == rebuild.Active {
+			return err
+		}
+	}
+	return nil
+}
+
 // openSearch opens the embedded indexes in dev, and Elasticsearch elsewhere.
 func (p *process) openSearch(ctx context.Context) error {
 	open := p.openElasticsearch
