@@ -98,12 +98,12 @@ func (c *projectionDropCmd) Run(e *environment) error {
 	return c.ask(e, api, "/projections/drop", app.VersionRequest{Projection: c.Projection, Version: c.Version}, "%s: version %d is removed\n")
 }
 
-func (c *opsFlags) ask(e *environment, api client, path string, r app.VersionRequest, done string) error {
+func (f *opsFlags) ask(e *environment, api client, path string, r app.VersionRequest, done string) error {
 	var result app.VersionResult
 	if err := api.post(e.ctx, path, r, &result); err != nil {
 		return err
 	}
-	return c.print(e, result, func(w io.Writer) { fmt.Fprintf(w, done, result.Projection, result.Version) })
+	return f.print(e, result, func(w io.Writer) { fmt.Fprintf(w, done, result.Projection, result.Version) })
 }
 
 type projectionVerifyCmd struct {

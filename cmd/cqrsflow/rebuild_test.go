@@ -45,7 +45,7 @@ func (o *operations) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (o *operations) run(t *testing.T, ctx context.Context, args ...string) (code int, stdout, stderr string) {
+func (o *operations) run(ctx context.Context, t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	server := httptest.NewServer(o)
 	defer server.Close()
@@ -72,7 +72,7 @@ func TestRebuildWaitsForTheSwitch(t *testing.T) {
 		}
 		return false
 	}
-	code, out, errs := o.run(t, t.Context(), "rebuild", "orders")
+	code, out, errs := o.run(t.Context(), t, "rebuild", "orders")
 	if code != 0 || out != "orders: readers see version 2 now; 1 events of it are parked, see `cqrsflow parked list orders`\n" || errs != "" || o.lists != 3 {
 		t.Errorf("%d after %d lists: %s%s", code, o.lists, out, errs)
 	}
@@ -87,7 +87,7 @@ func TestRebuildInterrupted(t *testing.T) {
 		}
 		return false
 	}
-	code, out, errs := o.run(t, ctx, "projection", "rebuild", "orders")
+	code, out, errs := o.run(ctx, t, "projection", "rebuild", "orders")
 	if code != 1 || out != "" || !strings.Contains(errs, "goes on") || !strings.Contains(errs, "projection list") || !strings.Contains(errs, "projection cancel orders") {
 		t.Errorf("%d: %s%s", code, out, errs)
 	}
@@ -101,19 +101,19 @@ func TestRebuildCancelledMeanwhile(t *testing.T) {
 		}
 		return false
 	}
-	if code, out, errs := o.run(t, t.Context(), "rebuild", "orders"); code != 1 || !strings.Contains(errs, "cancelled") {
+	if code, out, errs := o.run(t.Context(), t, "rebuild", "orders"); code != 1 || !strings.Contains(errs, "cancelled") {
 		t.Errorf("%d: %s%s", code, out, errs)
 	}
 }
 
 func TestRebuildAllWithoutWaiting(t *testing.T) {
 	o := &operations{versions: append(two(), app.ProjectionVersion{Projection: "history", Version: 1, State: "active"})}
-	code, out, errs := o.run(t, t.Context(), "rebuild", "--all", "--no-wait", "--json")
+	code, out, errs := o.run(t.Context(), t, "rebuild", "--all", "--no-wait", "--json")
 	if code != 0 || strings.Join(o.asked, " ") != "orders history" || strings.Count(out, `"state": "building"`) != 2 || o.lists != 1 {
 		t.Errorf("%d, asked for %v: %s%s", code, o.asked, out, errs)
 	}
 	for _, args := range [][]string{{"rebuild"}, {"rebuild", "orders", "--all"}} {
-		if code, _, errs := o.run(t, t.Context(), args...); code != 2 || !strings.Contains(errs, "--all") {
+		if code, _, errs := o.run(t.Context(), t, args...); code != 2 || !strings.Contains(errs, "--all") {
 			t.Errorf("%v: %d: %s", args, code, errs)
 		}
 	}
@@ -121,7 +121,7 @@ func TestRebuildAllWithoutWaiting(t *testing.T) {
 
 func TestProjectionList(t *testing.T) {
 	o := &operations{versions: two()}
-	if code, out, errs := o.run(t, t.Context(), "projection", "list"); code != 0 || !strings.Contains(out, "building, 43 %") {
+	if code, out, errs := o.run(t.Context(), t, "projection", "list"); code != 0 || !strings.Contains(out, "building, 43 %") {
 		t.Errorf("%d: %s%s", code, out, errs)
 	}
 }

@@ -176,7 +176,7 @@ func TestElasticsearchSwitchCutShort(t *testing.T) {
 	}
 	next, _, err := v.Begin(t.Context())
 	require.NoError(t, err)
-	sink, err := v.Prepare(t.Context(), next.Number)
+	_, err = v.Prepare(t.Context(), next.Number)
 	require.NoError(t, err)
 
 	// Killed while the old one is held: it goes on where the new one does not catch up, and where that is cancelled.
@@ -199,7 +199,7 @@ func TestElasticsearchSwitchCutShort(t *testing.T) {
 
 	next, _, err = v.Begin(t.Context())
 	require.NoError(t, err)
-	sink, err = v.Prepare(t.Context(), next.Number)
+	sink, err := v.Prepare(t.Context(), next.Number)
 	require.NoError(t, err)
 	other := &shop{t: t, b: b, sink: sink, versions: map[event.StreamID]event.Version{}}
 	other.reopen()

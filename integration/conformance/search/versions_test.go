@@ -241,7 +241,7 @@ func testRebuild(t *testing.T, b *backend) {
 		if at, err := b.reader.Positions(t.Context()); err != nil || len(at) != 1 || at[0].Offset < n-1 {
 			t.Errorf("positions %v: %v", at, err)
 		}
-		return string(found.Hits[0].Order.Customer)
+		return found.Hits[0].Order.Customer
 	}
 	for range 3 {
 		readers.Go(func() {
