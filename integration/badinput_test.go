@@ -95,9 +95,18 @@ func TestRefusals(t *testing.T) {
 		"import: not such a file": {func(t *testing.T) []string {
 			return []string{"import", "cdnow", "main_test.go", "--data", dev.Dir}
 		}, 1, []string{"main_test.go", "line "}},
-		"projection list: no Kafka": {func(t *testing.T) []string {
-			return []string{"projection", "list", "--kafka-brokers", nobody}
-		}, 1, []string{nobody, "CQRSFLOW_KAFKA_BROKERS"}},
+		"projection list: no operations port": {func(t *testing.T) []string {
+			return []string{"projection", "list", "--data", dev.Dir, "--ops-url", "http://" + nobody}
+		}, 1, []string{nobody, "CQRSFLOW_OPS"}},
+		"rebuild: no such projection": {func(t *testing.T) []string {
+			return []string{"rebuild", "invoices", "--data", dev.Dir}
+		}, 1, []string{"invoices", "orders, customers, daily_sales, history, orders_search"}},
+		"rebuild: nothing named": {func(t *testing.T) []string {
+			return []string{"rebuild", "--data", dev.Dir}
+		}, 2, []string{"--all"}},
+		"projection drop: the active version": {func(t *testing.T) []string {
+			return []string{"projection", "drop", "orders", "--version", "1", "--data", dev.Dir}
+		}, 1, []string{"version 1", "active"}},
 		"topology: no Kafka": {func(t *testing.T) []string {
 			return []string{"topology", "verify", "--kafka-brokers", nobody}
 		}, 1, []string{nobody, "CQRSFLOW_KAFKA_BROKERS"}},

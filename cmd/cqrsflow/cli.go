@@ -25,7 +25,8 @@ type cli struct {
 	Import     importCmd     `cmd:"" help:"Publish a file of real purchases as commands."`
 	Parked     parkedCmd     `cmd:"" help:"Look at events that a projection cannot apply, and decide about them."`
 	Publish    publishCmd    `cmd:"" help:"Publish a command and show what became of it."`
-	Projection projectionCmd `cmd:"" help:"Look at the read models: how far they are, whether they are right."`
+	Projection projectionCmd `cmd:"" help:"Look at the read models, how far they are and whether they are right, and put them right."`
+	Rebuild    rebuildCmd    `cmd:"" help:"Build the read model of a projection anew, without downtime; the same as projection rebuild."`
 	Stream     streamCmd     `cmd:"" help:"Look at the stream of an aggregate: its events, its state then and now."`
 	Topology   topologyCmd   `cmd:"" help:"Make and check the topics on Kafka."`
 	Bench      benchCmd      `cmd:"" help:"Measure cqrsflow on the configured servers, beside bare loops that do the same I/O."`
@@ -40,6 +41,7 @@ func newCLI() *cli {
 		Parked:     newParkedCmd(),
 		Publish:    newPublishCmd(),
 		Projection: newProjectionCmd(),
+		Rebuild:    newRebuildCmd(),
 		Stream:     newStreamCmd(),
 		Topology:   newTopologyCmd(),
 		Bench:      newBenchCmd(),

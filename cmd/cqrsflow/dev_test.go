@@ -251,6 +251,7 @@ func TestDev(t *testing.T) {
 	d.client(1, "parked", "retry", "orders", "order/o-1")
 	d.client(1, "parked", "drop", "orders_search", "order/o-1")
 	d.client(0, "topology", "verify")
+	rebuildAndHeal(t, d)
 	for path, want := range map[string]string{
 		"/metrics": `cqrsflow_command_outcomes_total{aggregate="order",kind="rejected",replayed="false"} 1`,
 		"/readyz":  `"ready":true`,

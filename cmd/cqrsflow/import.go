@@ -68,7 +68,8 @@ func waitForAll(e *environment, s *config.Settings) error {
 	defer client.Close()
 	bar := progress.New(e.stderr).Bar("projections", 0)
 	defer bar.Abandon()
-	if err := catchup.Wait(e.ctx, kadm.NewClient(client), app.Groups(s), nil, bar.Set); err != nil {
+	admin := kadm.NewClient(client)
+	if err := catchup.Wait(e.ctx, admin, app.Groups(s, admin), nil, bar.Set); err != nil {
 		return err
 	}
 	bar.Done()

@@ -24,20 +24,21 @@ type parkedCmd struct {
 
 func newParkedCmd() parkedCmd {
 	return parkedCmd{
-		List:  parkedListCmd{parkedFlags: parkedFlags{Settings: newSettings("General", "Client")}},
-		Show:  parkedShowCmd{parkedFlags: parkedFlags{Settings: newSettings("General", "Client", "Kafka")}},
-		Retry: parkedRetryCmd{parkedFlags: parkedFlags{Settings: newSettings("General", "Client")}},
-		Drop:  parkedDropCmd{parkedFlags: parkedFlags{Settings: newSettings("General", "Client")}},
+		List:  parkedListCmd{opsFlags: opsFlags{Settings: newSettings("General", "Client")}},
+		Show:  parkedShowCmd{opsFlags: opsFlags{Settings: newSettings("General", "Client", "Kafka")}},
+		Retry: parkedRetryCmd{opsFlags: opsFlags{Settings: newSettings("General", "Client")}},
+		Drop:  parkedDropCmd{opsFlags: opsFlags{Settings: newSettings("General", "Client")}},
 	}
 }
 
-type parkedFlags struct {
+// opsFlags are for commands that ask a process for what is done in its stores.
+type opsFlags struct {
 	outputFlags
 	Settings settings `embed:""`
 }
 
 // ops finds the operations port of a process that has the projection's store; reactors are known in the roles query and react.
-func (f *parkedFlags) ops(e *environment, what string) (client, error) {
+func (f *opsFlags) ops(e *environment, what string) (client, error) {
 	s, err := f.Settings.find(e, what, "ops.url", "token")
 	if err != nil {
 		return client{}, err
@@ -46,7 +47,7 @@ func (f *parkedFlags) ops(e *environment, what string) (client, error) {
 }
 
 type parkedListCmd struct {
-	parkedFlags
+	opsFlags
 	Projection string `arg:"" optional:"" help:"That projection or reactor only."`
 }
 
@@ -103,7 +104,7 @@ type parkedEvent struct {
 }
 
 type parkedShowCmd struct {
-	parkedFlags
+	opsFlags
 	Projection string `arg:"" help:"The projection or reactor."`
 	Stream     string `arg:"" help:"AGGREGATE/ID, such as order/o-1."`
 }
@@ -173,7 +174,7 @@ func withEvent(p app.Parked, env event.Envelope, err error) parkedEvent {
 }
 
 type parkedRetryCmd struct {
-	parkedFlags
+	opsFlags
 	Projection string `arg:"" help:"The projection or reactor."`
 	Stream     string `arg:"" optional:"" help:"AGGREGATE/ID; all of that projection's where absent."`
 }
@@ -195,7 +196,7 @@ func (c *parkedRetryCmd) Run(e *environment) error {
 }
 
 type parkedDropCmd struct {
-	parkedFlags
+	opsFlags
 	Projection string `arg:"" help:"The projection or reactor."`
 	Stream     string `arg:"" help:"AGGREGATE/ID, such as order/o-1."`
 }
@@ -212,7 +213,7 @@ func (c *parkedDropCmd) Run(e *environment) error {
 	return c.act(e, api, "/parked/drop", app.ParkedRequest{Projection: c.Projection, Aggregate: t.Name, Stream: id}, "%d events given up\n")
 }
 
-func (f *parkedFlags) act(e *environment, api client, path string, r app.ParkedRequest, done string) error {
+func (f *opsFlags) act(e *environment, api client, path string, r app.ParkedRequest, done string) error {
 	var result app.ParkedResult
 	if err := api.post(e.ctx, path, r, &result); err != nil {
 		return err

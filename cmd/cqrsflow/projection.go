@@ -11,60 +11,105 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/twmb/franz-go/pkg/kadm"
 
+	"github.com/cqrsflow/cqrsflow/consumers/rebuild"
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/internal/aggregates"
 	"github.com/cqrsflow/cqrsflow/internal/app"
-	"github.com/cqrsflow/cqrsflow/internal/catchup"
 	"github.com/cqrsflow/cqrsflow/internal/config"
 	"github.com/cqrsflow/cqrsflow/internal/progress"
 	"github.com/cqrsflow/cqrsflow/internal/verify"
 )
 
 type projectionCmd struct {
-	List   projectionListCmd   `cmd:"" help:"Show how far each projection is."`
-	Verify projectionVerifyCmd `cmd:"" help:"Fold every stream of the log anew and compare; exit code 1 on drift."`
+	List    projectionListCmd   `cmd:"" help:"Show the versions of each projection, and how far they are."`
+	Verify  projectionVerifyCmd `cmd:"" help:"Fold every stream of the log anew and compare; exit code 1 on drift."`
+	Rebuild rebuildCmd          `cmd:"" help:"Build a read model anew from the log, without downtime; wait until readers see it."`
+	Cancel  projectionCancelCmd `cmd:"" help:"Give up a rebuild that has not been completed."`
+	Drop    projectionDropCmd   `cmd:"" help:"Remove a version that a rebuild has retired."`
 }
 
 func newProjectionCmd() projectionCmd {
 	return projectionCmd{
-		List:   projectionListCmd{Settings: newSettings("General", "Kafka")},
-		Verify: projectionVerifyCmd{Settings: newSettings("General", "Client", "Kafka", "Postgres")},
+		List:    projectionListCmd{opsFlags{Settings: newSettings("General", "Client")}},
+		Verify:  projectionVerifyCmd{Settings: newSettings("General", "Client", "Kafka", "Postgres")},
+		Rebuild: newRebuildCmd(),
+		Cancel:  projectionCancelCmd{opsFlags: opsFlags{Settings: newSettings("General", "Client")}},
+		Drop:    projectionDropCmd{opsFlags: opsFlags{Settings: newSettings("General", "Client")}},
 	}
 }
 
 type projectionListCmd struct {
-	outputFlags
-	Settings settings `embed:""`
+	opsFlags
 }
 
 func (c *projectionListCmd) Run(e *environment) error {
-	s, err := c.Settings.find(e, "projection list", "kafka.brokers")
+	api, err := c.ops(e, "projection list")
 	if err != nil {
 		return err
 	}
-	client, err := kafka(s)
+	list, err := projectionVersions(e.ctx, api)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	lags, err := catchup.Measure(e.ctx, kadm.NewClient(client), app.Projections(s))
-	if err != nil {
-		return fromKafka(err)
-	}
-	return c.print(e, lags, func(w io.Writer) {
-		fmt.Fprintln(w, "PROJECTION\tGROUP\tSTATE\tMEMBERS\tDONE\tLAG")
-		for _, l := range lags {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d of %d\t%d\n", l.Name, l.ID, l.State, l.Members, l.Done, l.Total, l.Lag)
+	return c.print(e, list, func(w io.Writer) {
+		fmt.Fprintln(w, "PROJECTION\tVERSION\tSTATE\tGROUP\tGROUP IS\tMEMBERS\tDONE\tLAG")
+		for _, v := range list {
+			state := string(v.State)
+			if v.State == rebuild.Building {
+				state = fmt.Sprintf("%s, %d %%", v.State, percent(v))
+			}
+			fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%d\t%d of %d\t%d\n", v.Projection, v.Version, state, v.Group, v.GroupState, v.Members, v.Done, v.Total, v.Lag)
 		}
 	})
+}
+
+func percent(v app.ProjectionVersion) int64 { return v.Done * 100 / max(v.Total, 1) }
+
+func projectionVersions(ctx context.Context, api client) (list []app.ProjectionVersion, err error) {
+	return list, api.call(ctx, http.MethodGet, "/projections", nil, nil, &list)
+}
+
+type projectionCancelCmd struct {
+	opsFlags
+	Projection string `arg:"" help:"The projection."`
+}
+
+func (c *projectionCancelCmd) Run(e *environment) error {
+	api, err := c.ops(e, "projection cancel")
+	if err != nil {
+		return err
+	}
+	return c.ask(e, api, "/projections/cancel", app.VersionRequest{Projection: c.Projection}, "%s: version %d is given up; readers see the one that they have seen\n")
+}
+
+type projectionDropCmd struct {
+	opsFlags
+	Projection string `arg:"" help:"The projection."`
+	Version    int    `required:"" help:"The version to remove; it must be retired."`
+}
+
+func (c *projectionDropCmd) Run(e *environment) error {
+	api, err := c.ops(e, "projection drop")
+	if err != nil {
+		return err
+	}
+	return c.ask(e, api, "/projections/drop", app.VersionRequest{Projection: c.Projection, Version: c.Version}, "%s: version %d is removed\n")
+}
+
+func (f *opsFlags) ask(e *environment, api client, path string, r app.VersionRequest, done string) error {
+	var result app.VersionResult
+	if err := api.post(e.ctx, path, r, &result); err != nil {
+		return err
+	}
+	return f.print(e, result, func(w io.Writer) { fmt.Fprintf(w, done, result.Projection, result.Version) })
 }
 
 type projectionVerifyCmd struct {
 	outputFlags
 	Projections []string `arg:"" optional:"" name:"projection" help:"Those only: orders, customers, daily_sales, orders_search, history."`
+	Heal        bool     `help:"Have streams that differ made anew by the workers of their partitions, and verify again."`
 	Settings    settings `embed:""`
 }
 
@@ -98,41 +143,68 @@ func (c *projectionVerifyCmd) Run(e *environment) error {
 			return usageError{fmt.Errorf("there is no projection %q; there are %s", p, strings.Join(names, ", "))}
 		}
 	}
+	if c.Heal {
+		keys = append(keys, "ops.url", "token")
+	}
 	s, err := c.Settings.find(e, "projection verify", keys...)
 	if err != nil {
 		return err
 	}
+	h := healer{ops: client{base: s.Client.OpsURL, setting: "ops.url", token: s.Client.Token}, stderr: e.stderr}
 	reports := []*verify.Report{}
 	for _, k := range chosen {
-		bar := progress.New(e.stderr).Bar(k.name, 0)
-		l, err := logOf(s, bar.Set)
-		if err != nil {
-			return err
+		found, err := k.verify(e, s)
+		if err == nil && c.Heal && drift(found) > 0 {
+			found, err = h.heal(e, s, k, found)
 		}
-		found, err := k.run(e.ctx, l, s)
 		if err != nil {
-			bar.Abandon()
 			return fmt.Errorf("verify %s: %w", k.name, err)
 		}
-		bar.Done()
 		reports = append(reports, found...)
 	}
 	return c.report(e, reports)
 }
 
+// verify runs the check, with a bar.
+func (k check) verify(e *environment, s *config.Settings) ([]*verify.Report, error) {
+	bar := progress.New(e.stderr).Bar(k.name, 0)
+	defer bar.Abandon()
+	l, err := logOf(s, bar.Set)
+	if err != nil {
+		return nil, err
+	}
+	found, err := k.run(e.ctx, l, s)
+	if err == nil {
+		bar.Done()
+	}
+	return found, err
+}
+
+func drift(reports []*verify.Report) (n int) {
+	for _, r := range reports {
+		n += r.Drift
+	}
+	return n
+}
+
 // report prints reports; drift is a failure.
 func (o outputFlags) report(e *environment, reports []*verify.Report) error {
-	drift := 0
 	err := o.print(e, reports, func(w io.Writer) {
-		fmt.Fprintln(w, "PROJECTION\tEVENTS\tCOMPARED\tNEWER\tDRIFT")
+		fmt.Fprintln(w, "PROJECTION\tEVENTS\tCOMPARED\tNEWER\tHEALED\tDRIFT")
 		for _, r := range reports {
-			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\n", r.Projection, r.Events, r.Compared, r.Newer, r.Drift)
+			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\n", r.Projection, r.Events, r.Compared, r.Newer, len(r.Healed), r.Drift)
 		}
 	})
 	for _, r := range reports {
-		drift += r.Drift
 		if o.JSON {
-			continue
+			break
+		}
+		for i, id := range r.Healed {
+			if i == verify.MaxListed {
+				fmt.Fprintf(e.stdout, "%s: … and %d more were healed\n", r.Projection, len(r.Healed)-i)
+				break
+			}
+			fmt.Fprintf(e.stdout, "%s: %s was healed\n", r.Projection, id)
 		}
 		for _, d := range r.Differences {
 			fmt.Fprintf(e.stdout, "%s: %s\n", r.Projection, d)
@@ -140,8 +212,11 @@ func (o outputFlags) report(e *environment, reports []*verify.Report) error {
 		if more := r.Drift - len(r.Differences); more > 0 {
 			fmt.Fprintf(e.stdout, "%s: … and %d more\n", r.Projection, more)
 		}
+		for _, advice := range r.Advice {
+			fmt.Fprintf(e.stdout, "%s: %s\n", r.Projection, advice)
+		}
 	}
-	if err == nil && drift > 0 {
+	if err == nil && drift(reports) > 0 {
 		return failed{}
 	}
 	return err

@@ -25,9 +25,12 @@ func (s *session) send(ctx context.Context, b *runner.Batch, bulk *elastic.Bulk)
 		var final, overloaded error
 		err := bulk.Send(ctx, client, client.Write, func(r elastic.Result) (again bool) {
 			switch {
-			case r.Status == http.StatusCreated:
+			case r.Status == http.StatusCreated: // where it was to replace another one
 				// What it was folded onto is gone: somebody deleted the index, and another process has made it anew.
 				final = fmt.Errorf("%w: the document of order %s, which was stored, is gone from index %s", event.ErrFenced, s.fold.Streams[r.Tag], client.Index)
+				return false
+			case r.Status == http.StatusConflict && s.fold.Anew[r.Tag]:
+				s.unhealed(b, r.Tag, "its document is at a later version than the log; only a rebuild takes it back")
 				return false
 			case r.Status == http.StatusConflict:
 				return false // this version or a later one is there already

@@ -6,7 +6,8 @@
 // documents are there, the partition's progress (checkpoint and pointers to parked events, one document
 // a partition in an index of its own) is replaced, on condition that nobody else has replaced it since.
 //
-// Taking a partition over marks its progress with the new owner, which fences the one before it.
+// Taking a partition over marks its progress with the new owner, which fences the one before it. While
+// readers are switched to another version, a mark of the same kind holds the sessions of the old one.
 package elasticsearch
 
 import "github.com/cqrsflow/cqrsflow/internal/searchindex/elastic"

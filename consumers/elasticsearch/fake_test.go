@@ -95,7 +95,7 @@ func (f *fake) serve(r *http.Request, body []byte) (int, any) {
 	index, rest, _ := strings.Cut(path, "/")
 	switch {
 	case rest == "" && r.Method == http.MethodPut:
-		if strings.HasSuffix(index, "-progress") {
+		if strings.HasSuffix(index, "-progress") || strings.HasSuffix(index, "-versions") {
 			return 200, object{}
 		}
 		if f.mu.generation != "" {
@@ -114,6 +114,8 @@ func (f *fake) serve(r *http.Request, body []byte) (int, any) {
 	case rest == "_mapping":
 		return 200, object{index: object{"mappings": object{"_meta": object{"definition": 1, "generation": f.mu.generation}}}}
 	case index == "_alias", index == "_aliases":
+		return 200, object{}
+	case rest == "_search": // of progress, of which the tests that list it have none
 		return 200, object{}
 	case rest == "_mget":
 		return f.mget(body)

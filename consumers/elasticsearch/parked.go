@@ -27,7 +27,8 @@ func (s *Sink) Retry(ctx context.Context, stream event.StreamID) (int, error) {
 	return s.mark(ctx, stream, searchindex.Retry)
 }
 
-// Drop gives the parked events of a stream up, and returns how many there were.
+// Drop gives the first parked event of a stream up, the one that was refused, and marks what waits behind
+// it. It returns how many events it gave up.
 func (s *Sink) Drop(ctx context.Context, stream event.StreamID) (int, error) {
 	return s.mark(ctx, stream, searchindex.Drop)
 }
@@ -48,20 +49,13 @@ func (s *Sink) mark(ctx context.Context, stream event.StreamID, m searchindex.Ma
 	return total, nil
 }
 
-func (s *Sink) markIn(ctx context.Context, id string, stream event.StreamID, m searchindex.Mark) (int, error) {
-	for {
-		stored, found, err := s.cfg.Client.ReadProgress(ctx, id)
-		if err != nil || !found {
-			return 0, err
-		}
-		p := stored.Progress.Clone()
-		n := p.Mark(stream, m)
-		if n == 0 {
-			return 0, nil
-		}
-		if _, ok, err := s.cfg.Client.PutProgress(ctx, p, stored); ok || err != nil {
-			return n, err
-		}
-		// The worker has moved on meanwhile: mark what is parked now.
+func (s *Sink) markIn(ctx context.Context, id string, stream event.StreamID, m searchindex.Mark) (n int, err error) {
+	marked, err := change(ctx, s.cfg.Client, id, func(p *searchindex.Progress) bool {
+		n = p.Mark(stream, m)
+		return n > 0
+	})
+	if !marked {
+		n = 0
 	}
+	return n, err
 }

@@ -68,12 +68,22 @@ func (s *session) Apply(ctx context.Context, b *runner.Batch) error {
 			return err
 		}
 	}
+	if s.stored.Held { // as it was last seen: it may have been let go
+		if err := s.reload(ctx); err != nil {
+			return err
+		}
+	}
 	next, err := s.next(b)
 	if err != nil {
 		return err
 	}
 	if err := s.documents(ctx, b); err != nil {
 		return fmt.Errorf("apply %d events of %s: %w", len(b.Events), b.Partition, err)
+	}
+	if len(b.Heal) > 0 { // what could not be made anew is known now
+		if next, err = s.next(b); err != nil {
+			return err
+		}
 	}
 	for {
 		s.attempt = &next
@@ -132,9 +142,16 @@ func (s *session) documents(ctx context.Context, b *runner.Batch) error {
 	s.bulk.Reset()
 	for i := range s.fold.Docs {
 		if !s.fold.Changed(i) {
+			if s.fold.Anew[i] {
+				s.unhealed(b, i, "the log has no event of it; only a rebuild removes its document")
+			}
 			continue
 		}
-		if err := s.bulk.Add(i, &s.fold.Docs[i], s.fold.Start(i) > 0); err != nil {
+		add := func(d *searchindex.Document) error { return s.bulk.Add(i, d, s.fold.Start(i) > 0) }
+		if s.fold.Anew[i] {
+			add = func(d *searchindex.Document) error { return s.bulk.AddAnew(i, d) }
+		}
+		if err := add(&s.fold.Docs[i]); err != nil {
 			return err
 		}
 		if s.bulk.Bytes() >= s.sink.cfg.BulkBytes {
@@ -164,7 +181,7 @@ const loadAtOnce = 1000
 func (s *session) load(ctx context.Context, b *runner.Batch) error {
 	s.ids, s.tags = s.ids[:0], s.tags[:0]
 	for i, stream := range s.fold.Streams {
-		if b.Events[s.fold.First[i]].Version <= 1 {
+		if s.fold.Anew[i] || b.Events[s.fold.First[i]].Version <= 1 {
 			continue
 		}
 		if d, ok := s.written.get(stream); ok {
@@ -187,6 +204,23 @@ func (s *session) load(ctx context.Context, b *runner.Batch) error {
 		}
 	}
 	return nil
+}
+
+// ToHeal implements runner.Healer.
+func (s *session) ToHeal(ctx context.Context, limit int) ([]event.StreamID, error) {
+	if err := s.reload(ctx); err != nil {
+		return nil, err
+	}
+	return s.stored.ToHeal(limit), nil
+}
+
+// unhealed notes that the document of the i-th stream could not be made anew.
+func (s *session) unhealed(b *runner.Batch, i int, why string) {
+	for j := range b.Heal {
+		if b.Heal[j].Stream == s.fold.Streams[i] {
+			b.Heal[j].Failed = why
+		}
+	}
 }
 
 // Close implements runner.Session.

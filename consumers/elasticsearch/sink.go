@@ -15,7 +15,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/internal/searchindex"
 )
 
-// Config configures a Sink. Client is required.
+// Config configures a Sink. Client is required: it says which version of the read model is written.
 type Config struct {
 	Client *Client
 	// BulkBytes is about how large one bulk request is; default 4 MiB, at least 1 KiB. A document that
@@ -31,6 +31,8 @@ type Config struct {
 	// CacheBytes is about how much memory a partition's session has for the documents that it wrote last,
 	// which it need not read again; default 4 MiB, at least 1 KiB.
 	CacheBytes int
+	// Evolve is how events change documents; nil is searchindex.Orders.
+	Evolve searchindex.Evolve
 	// Logger; nil is slog.Default().
 	Logger *slog.Logger
 }
@@ -41,6 +43,9 @@ func (c Config) withDefaults() (Config, error) {
 	c.RetryMin = cmp.Or(c.RetryMin, 50*time.Millisecond)
 	c.MaxParked = cmp.Or(c.MaxParked, 10_000)
 	c.CacheBytes = cmp.Or(c.CacheBytes, 4<<20)
+	if c.Evolve == nil {
+		c.Evolve = searchindex.Orders
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -70,7 +75,10 @@ type Sink struct {
 	now func() time.Time
 }
 
-var _ runner.Sink = (*Sink)(nil)
+var (
+	_ runner.Sink   = (*Sink)(nil)
+	_ runner.Healer = (*session)(nil)
+)
 
 // New makes the sink. It does not talk to the server yet; opening a partition makes the indexes that are
 // missing. The client stays the caller's to close. Its error wraps event.ErrConfig.
@@ -112,7 +120,7 @@ func (s *Sink) Open(ctx context.Context, p runner.Partition) (runner.Session, er
 			return nil, fmt.Errorf("open %s: %w", p, err)
 		}
 		if ok {
-			return &session{sink: s, stored: stored, written: newWritten(s.cfg.CacheBytes)}, nil
+			return &session{sink: s, stored: stored, written: newWritten(s.cfg.CacheBytes), fold: searchsink.Fold{Evolve: s.cfg.Evolve}}, nil
 		}
 		// Somebody else has written it in between: the last one to come is the owner.
 	}

@@ -19,10 +19,10 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Model is the read model history, version 1.
+// Model is the read model history.
 type Model struct{}
 
-var _ postgres.ReadModel = Model{}
+var _ postgres.Healable = Model{}
 
 // Projection is history with what it reads: everything.
 func Projection() postgres.Projection {
@@ -32,8 +32,8 @@ func Projection() postgres.Projection {
 // Name is "history".
 func (Model) Name() string { return "history" }
 
-// Version is 1.
-func (Model) Version() int { return 1 }
+// Shape is 1.
+func (Model) Shape() int { return 1 }
 
 // Migrations make the tables.
 func (Model) Migrations() fs.FS {
@@ -47,6 +47,14 @@ func (Model) Migrations() fs.FS {
 // Views are history_events and history_outcomes.
 func (Model) Views() map[string]string {
 	return map[string]string{"history_events": "events", "history_outcomes": "outcomes"}
+}
+
+// Forget removes the events of streams; outcomes stay.
+func (Model) Forget(ctx context.Context, tx pgx.Tx, aggregate string, streams []string) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM events WHERE aggregate = $1 AND stream = ANY($2)`, aggregate, streams); err != nil {
+		return fmt.Errorf("forget history: %w", err)
+	}
+	return nil
 }
 
 // Apply appends the batch.
@@ -87,7 +95,7 @@ func contiguous(b *runner.Batch) error {
 func appendRows(ctx context.Context, tx pgx.Tx, table string, columns []string, n int, fill func(int, []any) error) error {
 	row := make([]any, len(columns))
 	at := 0
-	_, err := tx.CopyFrom(ctx, pgx.Identifier{postgres.SchemaOf(Model{}.Name(), Model{}.Version()), table}, columns,
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{table}, columns,
 		pgx.CopyFromFunc(func() ([]any, error) {
 			if at == n {
 				return nil, nil

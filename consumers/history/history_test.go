@@ -37,7 +37,7 @@ func migrated(t *testing.T) *postgres.Store {
 
 func project(t *testing.T, log *logtest.Log, store *postgres.Store) {
 	t.Helper()
-	r, err := store.Runner(history.Projection(), runner.Config{Client: log.Client(), Aggregates: logtest.Types(t, "order", "customer"),
+	r, err := store.Runner(history.Projection(), 1, runner.Config{Client: log.Client(), Aggregates: logtest.Types(t, "order", "customer"),
 		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +110,7 @@ func TestEventsAndOutcomesAreKeptAsTheyAre(t *testing.T) {
 
 func TestALogThatRepeatsOrSkipsIsCorrupt(t *testing.T) {
 	store := migrated(t)
-	sink, err := store.Sink(history.Model{})
+	sink, err := store.Sink(history.Model{}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func TestALogThatRepeatsOrSkipsIsCorrupt(t *testing.T) {
 
 func TestForeignBytesInHeadersAreMadeFitForText(t *testing.T) {
 	store := migrated(t)
-	sink, err := store.Sink(history.Model{})
+	sink, err := store.Sink(history.Model{}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

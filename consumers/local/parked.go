@@ -24,7 +24,8 @@ func (s *Sink) Retry(ctx context.Context, stream event.StreamID) (int, error) {
 	return s.mark(ctx, stream, searchindex.Retry)
 }
 
-// Drop gives the parked events of a stream up, and returns how many there were.
+// Drop gives the first parked event of a stream up, the one that was refused, and marks what waits behind
+// it. It returns how many events it gave up.
 func (s *Sink) Drop(ctx context.Context, stream event.StreamID) (int, error) {
 	return s.mark(ctx, stream, searchindex.Drop)
 }
@@ -42,16 +43,23 @@ func (s *Sink) mark(ctx context.Context, stream event.StreamID, m searchindex.Ma
 	return total, nil
 }
 
-func (s *Sink) markIn(ctx context.Context, id string, stream event.StreamID, m searchindex.Mark) (int, error) {
+func (s *Sink) markIn(ctx context.Context, id string, stream event.StreamID, m searchindex.Mark) (n int, err error) {
+	err = s.change(ctx, id, func(p *searchindex.Progress) bool {
+		n = p.Mark(stream, m)
+		return n > 0
+	})
+	return n, err
+}
+
+// change changes the progress of a partition, if there is one and f reports that it has.
+func (s *Sink) change(ctx context.Context, id string, f func(*searchindex.Progress) bool) error {
 	defer s.lock(id)()
 	p, ok := s.index.Progress(id)
 	if !ok {
-		return 0, nil
+		return nil
 	}
-	p = p.Clone()
-	n := p.Mark(stream, m)
-	if n == 0 {
-		return 0, nil
+	if p = p.Clone(); !f(&p) {
+		return nil
 	}
-	return n, s.index.Write(ctx, p, nil)
+	return s.index.Write(ctx, p, nil)
 }

@@ -16,8 +16,9 @@ import (
 
 // Sink writes the search read model into an Index. It is safe for concurrent use.
 type Sink struct {
-	index *Index
-	now   func() time.Time
+	index  *Index
+	now    func() time.Time
+	evolve searchindex.Evolve
 
 	mu struct {
 		sync.Mutex
@@ -26,11 +27,17 @@ type Sink struct {
 	}
 }
 
-var _ runner.Sink = (*Sink)(nil)
+var (
+	_ runner.Sink   = (*Sink)(nil)
+	_ runner.Healer = (*session)(nil)
+)
 
 // New makes the sink. The index stays the caller's to close.
-func New(x *Index) *Sink {
-	s := &Sink{index: x, now: time.Now}
+func New(x *Index) *Sink { return NewWith(x, searchindex.Orders) }
+
+// NewWith is New with another way in which events change documents.
+func NewWith(x *Index, evolve searchindex.Evolve) *Sink {
+	s := &Sink{index: x, now: time.Now, evolve: evolve}
 	s.mu.partitions = map[string]*sync.Mutex{}
 	return s
 }
@@ -63,7 +70,7 @@ func (s *Sink) Open(ctx context.Context, p runner.Partition) (runner.Session, er
 	if err := s.index.Write(ctx, progress, nil); err != nil {
 		return nil, fmt.Errorf("open %s: %w", p, err)
 	}
-	return &session{sink: s, id: id, owner: progress.Owner}, nil
+	return &session{sink: s, id: id, owner: progress.Owner, fold: searchsink.Fold{Evolve: s.evolve}}, nil
 }
 
 type session struct {
@@ -113,22 +120,45 @@ func (s *session) Apply(ctx context.Context, b *runner.Batch) error {
 		return err
 	}
 	s.fold.Reset(b)
-	if err := s.sink.index.Load(s.fold.Streams, s.fold.Docs); err != nil {
+	if err := s.load(); err != nil {
 		return err
 	}
 	if err := s.fold.Apply(b); err != nil {
 		return err
 	}
 	changed := make([]searchindex.Document, 0, len(s.fold.Docs))
+	var gone []event.StreamID
 	for i := range s.fold.Docs {
-		if s.fold.Changed(i) {
+		switch {
+		case s.fold.Changed(i):
 			changed = append(changed, s.fold.Docs[i])
+		case s.fold.Anew[i]: // the log has nothing of it
+			gone = append(gone, s.fold.Streams[i])
 		}
 	}
-	if err := s.sink.index.Write(ctx, next, changed); err != nil {
+	if err := s.sink.index.Write(ctx, next, changed, gone...); err != nil {
 		return fmt.Errorf("apply %d events of %s: %w", len(b.Events), b.Partition, err)
 	}
 	return nil
+}
+
+// load reads the documents of the batch's streams, but for those that are made anew.
+func (s *session) load() error {
+	for i := range s.fold.Streams {
+		if s.fold.Anew[i] {
+			continue
+		}
+		if err := s.sink.index.Load(s.fold.Streams[i:i+1], s.fold.Docs[i:i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ToHeal implements runner.Healer.
+func (s *session) ToHeal(_ context.Context, limit int) ([]event.StreamID, error) {
+	p, err := s.progress()
+	return p.ToHeal(limit), err
 }
 
 // Close implements runner.Session.

@@ -190,7 +190,7 @@ func TestLocked(t *testing.T) {
 // Making an index that was interrupted is begun anew; a damaged index says what to do.
 func TestHalfMade(t *testing.T) {
 	dir := t.TempDir()
-	path := filepath.Join(dir, searchindex.IndexName(searchindex.Version))
+	path := filepath.Join(dir, searchindex.IndexName(searchindex.Shape))
 	require.NoError(t, os.MkdirAll(path+".new", 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(path+".new", "index_meta.json"), []byte("{"), 0o600))
 	index, err := local.Open(local.Config{Dir: dir})
@@ -211,7 +211,7 @@ func TestDiskRefuses(t *testing.T) {
 	index, err := local.Open(local.Config{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	sink := local.New(index)
-	store := filepath.Join(dir, searchindex.IndexName(searchindex.Version), "store")
+	store := filepath.Join(dir, searchindex.IndexName(searchindex.Shape), "store")
 	require.NoError(t, index.Flush(t.Context()))
 	require.NoError(t, os.Rename(store, store+".away"))
 

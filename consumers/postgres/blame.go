@@ -89,7 +89,10 @@ func (s *session) rehearse(ctx context.Context, b *runner.Batch, choose func(eve
 		}
 	}
 	err := pgx.BeginFunc(ctx, s.sink.store.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, byKey); err != nil {
+		if err := began(tx.QueryRow(ctx, begin, s.sink.model.Name(), s.sink.version)); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, inside, SchemaOf(s.sink.model.Name(), s.sink.version)); err != nil {
 			return err
 		}
 		if err := s.change(ctx, tx, &part); err != nil {
@@ -100,6 +103,8 @@ func (s *session) rehearse(ctx context.Context, b *runner.Batch, choose func(eve
 	switch {
 	case errors.Is(err, errRehearsed):
 		return nil
+	case errors.Is(err, errHeld):
+		return fmt.Errorf("%w: PostgreSQL: version %d of %s is held still", event.ErrUnavailable, s.sink.version, s.sink.model.Name())
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil && !s.isData(err):

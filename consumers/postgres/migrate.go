@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
+	"github.com/cqrsflow/cqrsflow/consumers/rebuild"
 	"github.com/cqrsflow/cqrsflow/event"
 )
 
@@ -25,9 +27,10 @@ const Schema = "cqrsflow"
 const migrationLock = 0x6371727366 // "cqrsf"
 
 // Migrate makes or brings up to date the tables of the sinks and of the read models, and the views that
-// readers use. It changes nothing where all is done, and waits for another process that is at it. It
-// never switches a projection to another version than the active one; the first version is active at
-// once. Errors wrap event.ErrUnavailable where the server cannot be reached.
+// readers use. It changes nothing where all is done, and waits for another process that is at it. A
+// projection's first version is active at once. Where the active version's shape is older than this
+// program's, it asks for a version of that, which a rebuild.Driver fills; readers go on seeing the active
+// one. Errors wrap event.ErrUnavailable where the server cannot be reached.
 func Migrate(ctx context.Context, url string, models ...ReadModel) error {
 	cfg, err := parseURL(url)
 	if err != nil {
@@ -38,6 +41,25 @@ func Migrate(ctx context.Context, url string, models ...ReadModel) error {
 			return err
 		}
 	}
+	return migrating(ctx, cfg, func(conn *pgx.Conn) error {
+		sub, err := fs.Sub(migrations, "migrations")
+		if err != nil {
+			return err
+		}
+		if _, err := migrateSchema(ctx, conn, cfg, Schema, sub); err != nil {
+			return err
+		}
+		for _, m := range models {
+			if err := migrateModel(ctx, conn, cfg, m); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// migrating runs f while no other process migrates.
+func migrating(ctx context.Context, cfg *pgx.ConnConfig, f func(*pgx.Conn) error) error {
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return unreachable(cfg, err)
@@ -46,23 +68,56 @@ func Migrate(ctx context.Context, url string, models ...ReadModel) error {
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(migrationLock)); err != nil {
 		return fmt.Errorf("wait for another process that migrates: %w", err)
 	}
-	sub, err := fs.Sub(migrations, "migrations")
+	return f(conn)
+}
+
+// migrateModel brings up to date the active version, if this program can fill it. One that is being built
+// is for Versions.Prepare.
+func migrateModel(ctx context.Context, conn *pgx.Conn, cfg *pgx.ConnConfig, m ReadModel) error {
+	versions, err := register(ctx, conn, m)
 	if err != nil {
-		return err
+		return fmt.Errorf("versions of %s: %w", m.Name(), err)
 	}
-	if _, err := migrateSchema(ctx, conn, cfg, Schema, sub); err != nil {
-		return err
-	}
-	for _, m := range models {
-		changed, err := migrateSchema(ctx, conn, cfg, SchemaOf(m.Name(), m.Version()), m.Migrations())
+	for _, v := range versions {
+		if v.Shape != m.Shape() || v.State != rebuild.Active {
+			continue
+		}
+		changed, err := migrateSchema(ctx, conn, cfg, SchemaOf(m.Name(), v.Number), m.Migrations())
 		if err != nil {
 			return err
 		}
-		if err := register(ctx, conn, m, changed); err != nil {
+		if err := publish(ctx, conn, m, v.Number, changed); err != nil {
 			return fmt.Errorf("views of %s: %w", m.Name(), err)
 		}
 	}
 	return nil
+}
+
+// prepare makes the tables of a version that was asked for.
+func prepare(ctx context.Context, cfg *pgx.ConnConfig, m ReadModel, version int) error {
+	return migrating(ctx, cfg, func(conn *pgx.Conn) error {
+		// Held until the tables are there: who drops the version waits, and drops them, too.
+		tx, err := conn.Begin(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+		var there bool
+		err = tx.QueryRow(ctx, `SELECT true FROM cqrsflow.versions WHERE projection = $1 AND version = $2 FOR SHARE`, m.Name(), version).Scan(&there)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return fmt.Errorf("%w: there is no version %d of %s", event.ErrNotFound, version, m.Name())
+		}
+		if err != nil {
+			return err
+		}
+		inside, err := pgx.ConnectConfig(ctx, cfg) // the schema must be seen before the transaction ends
+		if err != nil {
+			return unreachable(cfg, err)
+		}
+		defer func() { _ = inside.Close(context.WithoutCancel(ctx)) }()
+		_, err = migrateSchema(ctx, inside, cfg, SchemaOf(m.Name(), version), m.Migrations())
+		return err
+	})
 }
 
 // migrateSchema reports whether it changed anything.
@@ -91,27 +146,53 @@ func up(ctx context.Context, db *sql.DB, files fs.FS) (bool, error) {
 	return len(results) > 0, err
 }
 
-// register notes a projection's first version as the active one, and makes the active version's views.
-func register(ctx context.Context, conn *pgx.Conn, m ReadModel, changed bool) error {
-	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `INSERT INTO cqrsflow.projections (projection, active_version) VALUES ($1, $2)
-			ON CONFLICT (projection) DO NOTHING`, m.Name(), m.Version()); err != nil {
+// register notes a projection's first version as the active one. Where this program has a later shape, it
+// asks for a version of that; one of an earlier shape that is not complete is given up for it.
+func register(ctx context.Context, conn *pgx.Conn, m ReadModel) (versions []rebuild.Version, err error) {
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `INSERT INTO cqrsflow.projections (projection, active_version, last_version) VALUES ($1, 1, 1)
+			ON CONFLICT (projection) DO NOTHING`, m.Name())
+		if err != nil {
 			return err
 		}
-		var active int
-		if err := tx.QueryRow(ctx, `SELECT active_version FROM cqrsflow.projections WHERE projection = $1`, m.Name()).Scan(&active); err != nil {
+		if tag.RowsAffected() > 0 {
+			if _, err := tx.Exec(ctx, `INSERT INTO cqrsflow.versions (projection, version, shape, state, switched_at)
+				VALUES ($1, 1, $2, 'active', now())`, m.Name(), m.Shape()); err != nil {
+				return err
+			}
+		}
+		if versions, err = (&Versions{model: m}).lock(ctx, tx); err != nil {
 			return err
 		}
-		if active != m.Version() {
+		active, _ := rebuild.Of(versions, rebuild.Active)
+		building, there := rebuild.Of(versions, rebuild.Building)
+		if active.Shape >= m.Shape() || there && building.Shape >= m.Shape() {
 			return nil
 		}
+		if there {
+			if err := drop(ctx, tx, m.Name(), building.Number); err != nil {
+				return err
+			}
+		}
+		if _, err := begun(ctx, tx, m); err != nil {
+			return err
+		}
+		versions, err = versionsOf(ctx, tx, m.Name())
+		return err
+	})
+	return versions, err
+}
+
+// publish makes the active version's views where they are missing, or its tables have changed.
+func publish(ctx context.Context, conn *pgx.Conn, m ReadModel, version int, changed bool) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if !changed {
 			missing, err := missingViews(ctx, tx, m)
 			if err != nil || !missing {
 				return err
 			}
 		}
-		return show(ctx, tx, m)
+		return showPatiently(ctx, tx, m, version)
 	})
 }
 
@@ -129,22 +210,6 @@ func viewNames(m ReadModel) []string {
 	}
 	slices.Sort(names)
 	return names
-}
-
-// show makes the model's views, in place of those of another version. Readers see the one or the
-// other: it is all one transaction.
-func show(ctx context.Context, tx pgx.Tx, m ReadModel) error {
-	schema := SchemaOf(m.Name(), m.Version())
-	for _, view := range viewNames(m) {
-		// Not CREATE OR REPLACE: another version may have other columns.
-		if _, err := tx.Exec(ctx, "DROP VIEW IF EXISTS public."+quote(view)); err != nil {
-			return fmt.Errorf("view %s: %w", view, err)
-		}
-		if _, err := tx.Exec(ctx, fmt.Sprintf("CREATE VIEW public.%s AS SELECT * FROM %s.%s", quote(view), quote(schema), quote(m.Views()[view]))); err != nil {
-			return fmt.Errorf("view %s: %w", view, err)
-		}
-	}
-	return nil
 }
 
 func parseURL(url string) (*pgx.ConnConfig, error) {

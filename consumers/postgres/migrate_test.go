@@ -34,56 +34,12 @@ func TestMigrateFromSeveralProcessesAtOnceAndAgain(t *testing.T) {
 	}
 }
 
-func TestNextVersionIsFilledBesideAndSwitchedAtOnce(t *testing.T) {
-	url := pgtest.URL(t)
-	v1, v2 := words{}, words{version: 2}
-	if err := postgres.Migrate(t.Context(), url, v1); err != nil {
-		t.Fatal(err)
-	}
-	if err := postgres.Migrate(t.Context(), url, v1, v2); err != nil {
-		t.Fatal(err)
-	}
-	store, sink1 := connect(t, url, v1)
-	sink2, err := store.Sink(v2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := session(t, sink1).Apply(t.Context(), batch(0, 5, ev("a", 1, "one"))); err != nil {
-		t.Fatal(err)
-	}
-	b := batch(0, 5, ev("a", 1, "one"), ev("b", 1, "more"))
-	if err := session(t, sink2).Apply(t.Context(), b); err != nil {
-		t.Fatal(err)
-	}
-	if n := count(t, store, "SELECT count(*) FROM words"); n != 1 {
-		t.Errorf("readers see %d rows of version 1, want 1", n)
-	}
-	if err := store.Activate(t.Context(), v2); err != nil {
-		t.Fatal(err)
-	}
-	if n := count(t, store, "SELECT count(*) FROM words"); n != 2 {
-		t.Errorf("readers see %d rows of version 2, want 2", n)
-	}
-	if err := store.DropVersion(t.Context(), "words", 2); err == nil || !strings.Contains(err.Error(), "active") {
-		t.Errorf("the active version was dropped: %v", err)
-	}
-	if err := store.DropVersion(t.Context(), "words", 1); err != nil {
-		t.Fatal(err)
-	}
-	if n := count(t, store, "SELECT count(*) FROM cqrsflow.checkpoints WHERE version = 1"); n != 0 {
-		t.Error("the dropped version's checkpoints are left")
-	}
-	if err := postgres.Migrate(t.Context(), url, v2); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestResetEmptiesAProjection(t *testing.T) {
 	store, sink := open(t, words{})
 	if err := session(t, sink).Apply(t.Context(), batch(0, 5, ev("a", 1, "one"))); err != nil {
 		t.Fatal(err)
 	}
-	if err := store.Reset(t.Context(), words{}); err != nil {
+	if err := store.Reset(t.Context(), words{}, 1); err != nil {
 		t.Fatal(err)
 	}
 	if n := count(t, store, "SELECT count(*) FROM words") + count(t, store, "SELECT count(*) FROM cqrsflow.checkpoints"); n != 0 {

@@ -12,24 +12,33 @@ import (
 	"github.com/cqrsflow/cqrsflow/event"
 )
 
-// ReadModel is one version of a read model: its tables, and how events change them. It is safe for
-// concurrent use; batches of different partitions are applied at the same time.
+// ReadModel is how a read model's tables are made, and how events change them. Each of its versions, see
+// package rebuild, has a schema of its own, which is the search path wherever the model is at work. It is
+// safe for concurrent use; batches of different partitions are applied at the same time.
 type ReadModel interface {
-	// Name is the projection's name, such as "orders", and Version its version, from 1.
+	// Name is the projection's name, such as "orders".
 	Name() string
-	Version() int
-	// Migrations are numbered SQL files in goose's format, for the tables of this version. They run with
-	// the model's own schema as the search path, which the runner of migrations makes.
+	// Shape numbers, from 1, what the tables are and what events make of them. Raise it when that changes:
+	// a new version is built, with this program's shape, before readers see it.
+	Shape() int
+	// Migrations are numbered SQL files in goose's format, for the tables.
 	Migrations() fs.FS
-	// Views are what readers see in the schema public while this version is active: the name of each
-	// view and the table or view of the model's schema that it shows.
+	// Views are what readers see in the schema public of the active version: the name of each view and
+	// the table or view of the model that it shows.
 	Views() map[string]string
-	// Apply changes the tables, named with their schema. Everything runs in tx, which Apply neither
+	// Apply changes the tables, named without a schema. Everything runs in tx, which Apply neither
 	// commits nor rolls back. Events at or below the version of what is stored have been applied before
 	// and must change nothing. To refuse an event, return a *runner.Poison. Errors of the server are
 	// sorted out by the caller; where one is about data, or Apply panics, the caller finds the event by
 	// halving the batch, so Apply is called again with parts of it.
 	Apply(ctx context.Context, tx pgx.Tx, b *runner.Batch) error
+}
+
+// Healable is a ReadModel that can tell what it has of a stream from what it has of others.
+type Healable interface {
+	ReadModel
+	// Forget removes everything of the streams, as if none of their events had been applied.
+	Forget(ctx context.Context, tx pgx.Tx, aggregate string, streams []string) error
 }
 
 // SchemaOf names the schema of a version of a read model, such as "orders_v1".
@@ -43,8 +52,8 @@ func checkModel(m ReadModel) error {
 		return fmt.Errorf("%w: the read model is nil", event.ErrConfig)
 	case !identifier.MatchString(m.Name()):
 		return fmt.Errorf("%w: read model name %q must be lower case letters, digits and underscores", event.ErrConfig, m.Name())
-	case m.Version() < 1:
-		return fmt.Errorf("%w: read model %s: version is %d; it must be 1 or more", event.ErrConfig, m.Name(), m.Version())
+	case m.Shape() < 1:
+		return fmt.Errorf("%w: read model %s: shape is %d; it must be 1 or more", event.ErrConfig, m.Name(), m.Shape())
 	}
 	for view, table := range m.Views() {
 		if !identifier.MatchString(view) || !identifier.MatchString(table) {

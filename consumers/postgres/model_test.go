@@ -19,18 +19,13 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // words is a read model that collects the bodies of streams: a text column that refuses "bad".
 type words struct {
-	version int
-	before  func(ctx context.Context, tx pgx.Tx, b *runner.Batch) error
+	shape  int
+	before func(ctx context.Context, tx pgx.Tx, b *runner.Batch) error
 }
 
 func (w words) Name() string { return "words" }
 
-func (w words) Version() int {
-	if w.version == 0 {
-		return 1
-	}
-	return w.version
-}
+func (w words) Shape() int { return max(1, w.shape) }
 
 func (w words) Migrations() fs.FS {
 	return fstest.MapFS{"00001_words.sql": {Data: []byte(`-- +goose Up
@@ -40,13 +35,17 @@ CREATE TABLE words (stream text, version bigint, word text NOT NULL CHECK (word 
 
 func (w words) Views() map[string]string { return map[string]string{"words": "words"} }
 
+func (w words) Forget(ctx context.Context, tx pgx.Tx, _ string, streams []string) error {
+	_, err := tx.Exec(ctx, `DELETE FROM words WHERE stream = ANY($1)`, streams)
+	return err
+}
+
 func (w words) Apply(ctx context.Context, tx pgx.Tx, b *runner.Batch) error {
 	if w.before != nil {
 		if err := w.before(ctx, tx, b); err != nil {
 			return err
 		}
 	}
-	schema := postgres.SchemaOf(w.Name(), w.Version())
 	for _, e := range b.Events {
 		switch string(e.Data) {
 		case "panic":
@@ -54,7 +53,7 @@ func (w words) Apply(ctx context.Context, tx pgx.Tx, b *runner.Batch) error {
 		case "refuse":
 			return &runner.Poison{Offset: e.Offset, Stream: e.Stream, Err: errors.New("refused")}
 		}
-		if _, err := tx.Exec(ctx, `INSERT INTO `+schema+`.words VALUES ($1, $2, $3)`, string(e.Stream), int64(e.Version), string(e.Data)); err != nil {
+		if _, err := tx.Exec(ctx, `INSERT INTO words VALUES ($1, $2, $3)`, string(e.Stream), int64(e.Version), string(e.Data)); err != nil {
 			return err
 		}
 	}
@@ -78,7 +77,7 @@ func connect(t *testing.T, url string, m words) (*postgres.Store, *postgres.Sink
 		t.Fatal(err)
 	}
 	t.Cleanup(store.Close)
-	sink, err := store.Sink(m)
+	sink, err := store.Sink(m, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

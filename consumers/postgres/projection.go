@@ -28,25 +28,36 @@ func Models(projections ...Projection) []ReadModel {
 	return out
 }
 
-// Runner makes the runner of a projection. base says what all projections share: Prefix, Client,
-// Aggregates (those that the projection does not read are left out), bounds, Logger, OnBatch.
-func (s *Store) Runner(p Projection, base runner.Config) (*runner.Runner, error) {
-	sink, err := s.Sink(p.Model)
+// Runner makes the runner of a version of a projection, whose tables there must be: Migrate makes those
+// of the active version, Versions.Prepare those of one that came later. base is as for Projection.Config.
+func (s *Store) Runner(p Projection, version int, base runner.Config) (*runner.Runner, error) {
+	sink, err := s.Sink(p.Model, version)
 	if err != nil {
 		return nil, err
 	}
-	base.Name, base.Version, base.Sink = p.Model.Name(), p.Model.Version(), sink
-	base.Wants, base.Sources, base.Raw = p.Wants, p.Sources, p.Raw
+	c, err := p.Config(base)
+	if err != nil {
+		return nil, err
+	}
+	c.Version, c.Sink = version, sink
+	return runner.New(c)
+}
+
+// Config is that of the projection's runners, but for Version and Sink. base says what all projections
+// share: Prefix, Client, Aggregates (those that the projection does not read are left out), bounds, Logger,
+// OnBatch.
+func (p Projection) Config(base runner.Config) (runner.Config, error) {
+	base.Name, base.Wants, base.Sources, base.Raw = p.Model.Name(), p.Wants, p.Sources, p.Raw
 	if len(p.Aggregates) > 0 {
 		all := base.Aggregates
 		base.Aggregates = maps.Clone(all)
 		clear(base.Aggregates)
 		for _, name := range p.Aggregates {
 			if all[name] == nil {
-				return nil, fmt.Errorf("%w: projection %s reads the aggregate type %s, which is not registered", event.ErrConfig, base.Name, name)
+				return base, fmt.Errorf("%w: projection %s reads the aggregate type %s, which is not registered", event.ErrConfig, base.Name, name)
 			}
 			base.Aggregates[name] = all[name]
 		}
 	}
-	return runner.New(base)
+	return base, nil
 }

@@ -10,39 +10,50 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/cqrsflow/cqrsflow/consumers/rebuild"
 	"github.com/cqrsflow/cqrsflow/consumers/runner"
 	"github.com/cqrsflow/cqrsflow/event"
 )
 
-// Sink keeps one read model up to date. It is safe for concurrent use.
+// Sink keeps one version of a read model up to date. It is safe for concurrent use.
 type Sink struct {
-	store *Store
-	model ReadModel
+	store   *Store
+	model   ReadModel
+	version int
 }
 
 var _ runner.Sink = (*Sink)(nil)
 
-// Sink makes the sink of a read model, which Migrate must know, too. Errors wrap event.ErrConfig.
-func (s *Store) Sink(m ReadModel) (*Sink, error) {
+// Sink makes the sink of a version of a read model. Errors wrap event.ErrConfig.
+func (s *Store) Sink(m ReadModel, version int) (*Sink, error) {
 	if err := checkModel(m); err != nil {
 		return nil, err
 	}
-	return &Sink{store: s, model: m}, nil
+	return &Sink{store: s, model: m, version: version}, nil
 }
 
-// Open takes over a partition: it reads the checkpoint.
+// Open takes over a partition: it reads the checkpoint. A version that was retired or dropped is
+// event.ErrUnavailable: whoever runs it has yet to hear of that.
 func (s *Sink) Open(ctx context.Context, p runner.Partition) (runner.Session, error) {
 	session := &session{sink: s, p: p}
-	err := s.store.pool.QueryRow(ctx, `SELECT topic_id, next_offset, command_offset FROM cqrsflow.checkpoints
-		WHERE projection = $1 AND version = $2 AND aggregate = $3 AND source = $4 AND partition = $5`, session.key()...).
-		Scan(&session.checkpoint.TopicID, &session.checkpoint.Next, &session.checkpoint.CommandOffset)
+	var state string
+	var topic *[16]byte
+	var next, command *int64
+	err := s.store.pool.QueryRow(ctx, `SELECT v.state, c.topic_id, c.next_offset, c.command_offset
+		FROM cqrsflow.versions v LEFT JOIN cqrsflow.checkpoints c ON c.projection = v.projection AND c.version = v.version
+			AND c.aggregate = $3 AND c.source = $4 AND c.partition = $5
+		WHERE v.projection = $1 AND v.version = $2`, session.key()...).Scan(&state, &topic, &next, &command)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return session, nil
+		return nil, fmt.Errorf("%w: there is no version %d of %s", event.ErrUnavailable, s.version, s.model.Name())
 	case err != nil:
 		return nil, s.failed(ctx, "read the checkpoint", err)
+	case state == string(rebuild.Retired):
+		return nil, fmt.Errorf("%w: version %d of %s is retired", event.ErrUnavailable, s.version, s.model.Name())
 	}
-	session.found = true
+	if session.found = topic != nil; session.found {
+		session.checkpoint = runner.Checkpoint{TopicID: *topic, Next: *next, CommandOffset: *command}
+	}
 	return session, nil
 }
 
@@ -67,7 +78,7 @@ type session struct {
 
 // key is the primary key of the partition's checkpoint.
 func (s *session) key() []any {
-	return []any{s.sink.model.Name(), s.sink.model.Version(), s.p.Aggregate, string(s.p.Source), s.p.Number}
+	return []any{s.sink.model.Name(), s.sink.version, s.p.Aggregate, string(s.p.Source), s.p.Number}
 }
 
 // Checkpoint is where to go on.
@@ -114,6 +125,12 @@ func (s *session) Apply(ctx context.Context, b *runner.Batch) error {
 			return ctx.Err()
 		case errors.As(err, &p), errors.Is(err, event.ErrFenced), errors.Is(err, event.ErrCorrupt):
 			return err
+		case errors.Is(err, errHeld):
+			if err := sleep(ctx, heldPause); err != nil {
+				return err
+			}
+			attempt--
+			continue
 		}
 		switch classify(err) {
 		case again:
@@ -154,7 +171,7 @@ func (s *session) transact(ctx context.Context, b *runner.Batch) error {
 
 // change has the read model apply the batch, if there is anything in it for it.
 func (s *session) change(ctx context.Context, tx pgx.Tx, b *runner.Batch) (err error) {
-	if len(b.Events)+len(b.Outcomes) == 0 {
+	if len(b.Events)+len(b.Outcomes)+len(b.Heal) == 0 {
 		return nil
 	}
 	defer func() {
@@ -163,27 +180,48 @@ func (s *session) change(ctx context.Context, tx pgx.Tx, b *runner.Batch) (err e
 			err = &panicked{v}
 		}
 	}()
+	if len(b.Heal) > 0 {
+		if err := s.forgetHealed(ctx, tx, b.Heal); err != nil {
+			return err
+		}
+	}
 	return s.sink.model.Apply(ctx, tx, b)
 }
 
-// byKey has the transaction read by keys, whatever the planner believes. The plan of a prepared statement
-// is kept by its connection: one made while a table was nearly empty would compare each of a batch's keys
-// with every row, and go on doing so for a minute or more while the table fills.
-const byKey = `SET LOCAL enable_seqscan = off`
+// begin has the transaction read by keys, whatever the planner believes, and keeps the version from being
+// switched from or dropped until it ends; false where that is going on. The plan of a prepared statement is
+// kept by its connection: one made while a table was nearly empty would compare each of a batch's keys with
+// every row, and go on doing so for a minute or more while the table fills.
+const begin = `SELECT pg_try_advisory_xact_lock_shared(hashtext($1::text), $2::int), set_config('enable_seqscan', 'off', true)`
+
+// errHeld ends a transaction whose version is being compared, for a switch, or dropped. It is tried again
+// without waiting inside: connections that wait for the switch may be all that the new version needs.
+var errHeld = errors.New("the version is held still")
+
+// heldPause is how long a batch waits before it looks whether its version goes on.
+const heldPause = 10 * time.Millisecond
+
+// inside makes the version's schema the one where the read model's names are looked for. It comes last:
+// PostgreSQL plans a statement anew where the path has changed since, and the sink's own have the same path
+// in every version.
+const inside = `SELECT set_config('search_path', $1::text, true)`
+
+// live says that the version is there, and not retired.
+const live = `EXISTS (SELECT FROM cqrsflow.versions v WHERE v.projection = $1 AND v.version = $2 AND v.state <> 'retired')`
 
 // advance moves the checkpoint and the pointers, if they are still as the batch says.
 func (s *session) advance(ctx context.Context, tx pgx.Tx, b *runner.Batch) error {
 	var q pgx.Batch
-	q.Queue(byKey)
+	q.Queue(begin, s.sink.model.Name(), s.sink.version)
 	key := s.key()
 	if s.found {
 		q.Queue(`UPDATE cqrsflow.checkpoints SET next_offset = $6, command_offset = $7, topic_id = $8, updated_at = now()
 			WHERE projection = $1 AND version = $2 AND aggregate = $3 AND source = $4 AND partition = $5
-			AND next_offset = $9 AND command_offset = $10`,
+			AND next_offset = $9 AND command_offset = $10 AND `+live,
 			append(key, b.To.Next, b.To.CommandOffset, b.To.TopicID, b.From.Next, b.From.CommandOffset)...)
 	} else {
 		q.Queue(`INSERT INTO cqrsflow.checkpoints (projection, version, aggregate, source, partition, next_offset, command_offset, topic_id)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`,
+			SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE `+live+` ON CONFLICT DO NOTHING`,
 			append(key, b.To.Next, b.To.CommandOffset, b.To.TopicID)...)
 	}
 	if len(b.Unpark) > 0 {
@@ -198,9 +236,10 @@ func (s *session) advance(ctx context.Context, tx pgx.Tx, b *runner.Batch) error
 	if len(b.Park) > 0 {
 		queuePark(&q, s.key(), b.Park)
 	}
+	q.Queue(inside, SchemaOf(s.sink.model.Name(), s.sink.version))
 	results := tx.SendBatch(ctx, &q)
 	defer func() { _ = results.Close() }()
-	if _, err := results.Exec(); err != nil {
+	if err := began(results.QueryRow()); err != nil {
 		return err
 	}
 	tag, err := results.Exec()
@@ -225,6 +264,19 @@ func (s *session) advance(ctx context.Context, tx pgx.Tx, b *runner.Batch) error
 		}
 	}
 	return results.Close()
+}
+
+// began reads what begin says.
+func began(row pgx.Row) error {
+	var ok bool
+	var setting string
+	switch err := row.Scan(&ok, &setting); {
+	case err != nil:
+		return err
+	case !ok:
+		return errHeld
+	}
+	return nil
 }
 
 func queuePark(q *pgx.Batch, key []any, pointers []runner.Pointer) {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/cqrsflow/cqrsflow/event"
@@ -29,6 +30,7 @@ type Config struct {
 // Store is a database with read models. It is safe for concurrent use.
 type Store struct {
 	pool   *pgxpool.Pool
+	cfg    *pgx.ConnConfig
 	notify *notifier
 	log    *slog.Logger
 }
@@ -73,7 +75,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		pool.Close()
 		return nil, unreachable(pc.ConnConfig, err)
 	}
-	return &Store{pool: pool, log: log, notify: newNotifier(pc.ConnConfig, log)}, nil
+	return &Store{pool: pool, cfg: pc.ConnConfig.Copy(), log: log, notify: newNotifier(pc.ConnConfig, log)}, nil
 }
 
 // Run tells waiting readers about new checkpoints until ctx ends. Without it the sinks work, and

@@ -14,7 +14,10 @@ import (
 
 // submit applies the batch, parking what the sink refuses and trying again while the store is down.
 // Its error means that the session is of no more use: fenced, corrupt, or the partition is given up.
-func (w *worker) submit(b *Batch) error {
+func (w *worker) submit(b *Batch) error { return w.insist(b, w.cut) }
+
+// insist is submit; refused takes out of the batch what the sink refuses.
+func (w *worker) insist(b *Batch, refused func(*Batch, *Poison) error) error {
 	started := time.Now()
 	for attempt := 0; ; {
 		b.Unpark = b.Unpark[:0]
@@ -31,7 +34,7 @@ func (w *worker) submit(b *Batch) error {
 		case w.ctx.Err() != nil:
 			return w.ctx.Err()
 		case errors.As(err, &p):
-			if err := w.cut(b, p); err != nil {
+			if err := refused(b, p); err != nil {
 				return err
 			}
 			continue

@@ -42,14 +42,19 @@ func (w *worker) begin(from Checkpoint) *Batch {
 	p := w.p
 	p.TopicID = w.id
 	*b = Batch{Partition: p, From: from, To: from, Events: b.Events[:0], Outcomes: b.Outcomes[:0],
-		Park: b.Park[:0], Unpark: b.Unpark[:0], Gaps: b.Gaps}
+		Park: b.Park[:0], Unpark: b.Unpark[:0], Gaps: b.Gaps, Heal: b.Heal[:0]}
 	b.To.TopicID = w.id
 	return b
 }
 
+// Exact has checkpoints stored whenever they move, and not only with the next change: of a version that
+// is being built, the store must tell that it has reached the log's end. It may be called at any time.
+func (r *Runner) Exact(on bool) { r.exact.Store(on) }
+
 func (w *worker) matters(b *Batch) bool {
 	return len(b.Events)+len(b.Outcomes)+len(b.Park)+len(w.unpark) > 0 ||
-		b.To.CommandOffset != b.From.CommandOffset || b.To.Next-b.From.Next >= lazyCheckpoint
+		b.To.CommandOffset != b.From.CommandOffset || b.To.Next-b.From.Next >= lazyCheckpoint ||
+		w.r.exact.Load() && b.To.Next > b.From.Next
 }
 
 // build decides every record in hand. Its error stops the partition once what came before is applied.
@@ -248,12 +253,10 @@ func refused(stream event.StreamID, offset int64, err error, attempts int) Point
 	if errors.As(err, &p) {
 		err = p.Err
 	}
-	reason := err.Error()
-	if len(reason) > maxReason {
-		reason = reason[:maxReason]
-	}
-	return Pointer{Stream: stream, Offset: offset, Reason: reason, Attempts: attempts, ParkedAt: time.Now()}
+	return Pointer{Stream: stream, Offset: offset, Reason: clip(err.Error()), Attempts: attempts, ParkedAt: time.Now()}
 }
+
+func clip(reason string) string { return reason[:min(len(reason), maxReason)] }
 
 // extend grows a slice by one element without clearing or copying what is reused.
 func extend(s []event.Recorded) []event.Recorded {

@@ -95,11 +95,12 @@ func (p *parking) any() bool { return p.parked > 0 }
 func (p *parking) streams() int { return p.parked }
 
 // due returns up to limit pointers, in offset order, of streams of which an operator marked a pointer
-// for another try. Of each stream it returns a prefix, so that order is kept.
+// for another try, or whose first one has never been tried: it was set aside behind another one while an
+// operator dropped that. Of each stream it returns a prefix, so that order is kept.
 func (p *parking) due(limit int) []Pointer {
 	var out []Pointer
 	for _, l := range p.byStream {
-		if slices.ContainsFunc(l.pointers, func(q Pointer) bool { return q.Retry }) {
+		if len(l.pointers) > 0 && (l.pointers[0].Attempts == 0 || slices.ContainsFunc(l.pointers, func(q Pointer) bool { return q.Retry })) {
 			out = append(out, l.pointers...)
 		}
 	}

@@ -133,6 +133,25 @@ func TestDroppedEventLeavesOneGap(t *testing.T) {
 	}
 }
 
+// What was parked behind an event while an operator dropped that has no mark; it must not stay behind nothing.
+func TestParkedWhileItsHeadWasDropped(t *testing.T) {
+	log := logtest.New(t, 1, "order")
+	sink := newMemory()
+	log.Append(t, "order", placed("bad"), garbage("bad"), shipped("bad"))
+	r, _ := start(t, config(t, log, sink))
+	ready(t, r)
+	sink.edit(p0, func(s *stored) {
+		for o, p := range s.pointers {
+			p.Dropped = p.Attempts == 1
+			s.pointers[o] = p
+		}
+	})
+	logtest.Until(t, "the successor is drained over the gap", func() bool { return len(sink.versions("bad")) == 2 })
+	if n := len(sink.pointers(p0)); n != 0 {
+		t.Errorf("%d pointers are left", n)
+	}
+}
+
 func TestDropOfTheLastEventLeavesTheGapToTheNext(t *testing.T) {
 	log := logtest.New(t, 1, "order")
 	sink := newMemory()

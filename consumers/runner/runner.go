@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -19,6 +20,7 @@ import (
 // it is assigned. Make it with New.
 type Runner struct {
 	cfg     Config
+	exact   atomic.Bool
 	topics  []string
 	origin  map[string]Partition // by topic; Number is not set
 	client  *kgo.Client

@@ -509,3 +509,37 @@ func TestConfigIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// What leaves nothing to store moves the stored checkpoint only where that is asked for.
+func TestExactCheckpointReachesTheLogsEnd(t *testing.T) {
+	for _, exact := range []bool{true, false} {
+		log := logtest.New(t, 1, "order")
+		sink := newMemory()
+		cl, err := kgo.NewClient(log.Client()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cl.Close()
+		log.Append(t, "order", placed("o-1"))
+		cfg := config(t, log, sink)
+		r, _ := start(t, cfg)
+		r.Exact(exact)
+		ready(t, r)
+		logtest.Until(t, "the event is applied", func() bool { return sink.count() == 1 })
+		log.Abort(t, "order", placed("o-2"))
+		var end int64
+		logtest.Until(t, "the runner has passed the marker", func() bool {
+			ends, err := cfg.Ends(t.Context(), kadm.NewClient(cl))
+			if err != nil || len(ends) != 1 || ends[0].Start != 0 || ends[0].Partition.String() != p0 {
+				t.Fatalf("%+v, %v", ends, err)
+			}
+			end = ends[0].End
+			return r.Status().Partitions[0].Checkpoint.Next == end
+		})
+		var next int64
+		sink.edit(p0, func(s *stored) { next = s.checkpoint.Next })
+		if exact != (next == end) {
+			t.Errorf("exact %v: %d is stored, the log ends at %d", exact, next, end)
+		}
+	}
+}

@@ -60,6 +60,16 @@ type Batch struct {
 	// Gaps are streams of which an operator dropped events: their versions may jump in this batch.
 	// In every other stream a jump is event.ErrCorrupt.
 	Gaps map[event.StreamID]bool
+	// Heal are marked streams, see Healer: what is stored of them is to be forgotten before Events are
+	// applied, which then have all of theirs up to the checkpoint, and their marks are to be removed. From
+	// and To are equal. Of one that failed, the mark is to say so, and nothing else changes.
+	Heal []Healing
+}
+
+// Healing is a marked stream; Failed says why it cannot be healed, and is empty where it can.
+type Healing struct {
+	Stream event.StreamID
+	Failed string
 }
 
 // Pointer is a parked event: where it stands in the log and why it was set aside.
@@ -110,4 +120,10 @@ type Session interface {
 	Apply(ctx context.Context, b *Batch) error
 	// Close gives the partition up. Nothing is acknowledged after it.
 	Close() error
+}
+
+// Healer is a Session whose store can make single streams anew, where an operator marks them.
+type Healer interface {
+	// ToHeal returns marked streams of the partition that have not failed yet, up to limit.
+	ToHeal(ctx context.Context, limit int) ([]event.StreamID, error)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -42,6 +43,7 @@ type worker struct {
 	done            chan struct{}
 	started         bool          // done will be closed
 	wake            chan struct{} // cap 1: the queue has something
+	healing         atomic.Bool   // streams may be marked to be healed
 
 	// Owned by the worker's goroutine (by the assignment before it starts).
 	id         [16]byte // topic ID
@@ -111,6 +113,11 @@ func (w *worker) serve() error {
 	for {
 		if w.parked.any() && time.Since(w.lookedAt) >= w.r.cfg.ParkedEvery {
 			if err := w.drain(); err != nil {
+				return err
+			}
+		}
+		if w.healing.Swap(false) {
+			if err := w.heal(); err != nil {
 				return err
 			}
 		}

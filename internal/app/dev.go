@@ -14,8 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cqrsflow/cqrsflow/event"
@@ -223,18 +221,13 @@ func (d *dev) afterStart(ctx context.Context, p *process, f devfile.File, began 
 
 // importAll publishes the purchases and waits until everything that follows from them is done.
 func (d *dev) importAll(ctx context.Context, p *process) (*cdnow.Report, error) {
-	client, err := kgo.NewClient(p.kafka...)
-	if err != nil {
-		return nil, err
-	}
-	defer client.Close()
 	importing, catching := d.display.Bar("import", int64(2*len(d.opts.Import))), d.display.Bar("projections", 0)
 	defer importing.Abandon()
 	defer catching.Abandon()
 	var published atomic.Bool
 	following, ctx := errgroup.WithContext(ctx)
 	following.Go(func() error {
-		return catchup.Wait(ctx, kadm.NewClient(client), Groups(p.cfg), func() bool { return !published.Load() }, catching.Set)
+		return catchup.Wait(ctx, p.admin, Groups(p.cfg, p.admin), func() bool { return !published.Load() }, catching.Set)
 	})
 	report, err := cdnow.Import(ctx, p.publisher, d.opts.Import, importing.Add)
 	if err == nil {

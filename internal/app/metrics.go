@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cqrsflow/cqrsflow/consumers/reactor"
+	"github.com/cqrsflow/cqrsflow/consumers/rebuild"
 	"github.com/cqrsflow/cqrsflow/consumers/runner"
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/producer"
@@ -29,7 +30,7 @@ type metrics struct {
 
 	mu struct {
 		sync.Mutex
-		runners  []*runner.Runner
+		drivers  []*rebuild.Driver
 		reactors []*reactor.Reactor
 	}
 }
@@ -96,10 +97,10 @@ func (m *metrics) onParked(by string, events int) {
 }
 
 // watch adds a projection to what is asked at each scrape.
-func (m *metrics) watch(r *runner.Runner) {
+func (m *metrics) watch(d *rebuild.Driver) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.mu.runners = append(m.mu.runners, r)
+	m.mu.drivers = append(m.mu.drivers, d)
 }
 
 func (m *metrics) watchReactor(r *reactor.Reactor) {
@@ -113,13 +114,13 @@ type standing struct{ m *metrics }
 
 var (
 	lagDesc = prometheus.NewDesc("cqrsflow_projection_lag_records",
-		"Records between the checkpoint and the log's end.", []string{"projection", "aggregate", "source", "partition"}, nil)
+		"Records between the checkpoint and the log's end.", []string{"projection", "version", "aggregate", "source", "partition"}, nil)
 	ageDesc = prometheus.NewDesc("cqrsflow_projection_applied_through_seconds",
-		"Unix time at which the last applied event was recorded.", []string{"projection", "aggregate", "source", "partition"}, nil)
+		"Unix time at which the last applied event was recorded.", []string{"projection", "version", "aggregate", "source", "partition"}, nil)
 	parkedDesc = prometheus.NewDesc("cqrsflow_projection_parked_streams",
-		"Streams that are set aside, of projections and reactors.", []string{"projection"}, nil)
+		"Streams that are set aside, of projections and reactors.", []string{"projection", "version"}, nil)
 	foreignDesc = prometheus.NewDesc("cqrsflow_projection_foreign_records",
-		"Records skipped since assignment because cqrsflow did not write them.", []string{"projection"}, nil)
+		"Records skipped since assignment because cqrsflow did not write them.", []string{"projection", "version"}, nil)
 	reactedDesc = prometheus.NewDesc("cqrsflow_reactor_events_total",
 		"Events that a reactor has reacted to.", []string{"reactor"}, nil)
 	sentDesc = prometheus.NewDesc("cqrsflow_reactor_commands_total",
@@ -134,32 +135,37 @@ func (s standing) Describe(c chan<- *prometheus.Desc) {
 
 func (s standing) Collect(c chan<- prometheus.Metric) {
 	s.m.mu.Lock()
-	runners, reactors := s.m.mu.runners, s.m.mu.reactors
+	drivers, reactors := s.m.mu.drivers, s.m.mu.reactors
 	s.m.mu.Unlock()
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		c <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	for _, r := range runners {
-		st := r.Status()
-		parked, foreign := 0, int64(0)
-		for _, p := range st.Partitions {
-			labels := []string{st.Projection, p.Partition.Aggregate, string(p.Partition.Source), strconv.Itoa(int(p.Partition.Number))}
-			if p.Lag >= 0 {
-				gauge(lagDesc, float64(p.Lag), labels...)
-			}
-			if !p.AppliedThrough.IsZero() {
-				gauge(ageDesc, float64(p.AppliedThrough.UnixMilli())/1e3, labels...)
-			}
-			parked += p.Parked
-			foreign += p.Foreign
+	for _, d := range drivers {
+		for _, r := range d.Runners() {
+			collectRunner(r.Status(), gauge)
 		}
-		gauge(parkedDesc, float64(parked), st.Projection)
-		gauge(foreignDesc, float64(foreign), st.Projection)
 	}
 	for _, r := range reactors {
 		st := r.Status()
 		c <- prometheus.MustNewConstMetric(reactedDesc, prometheus.CounterValue, float64(st.Events), st.Name)
 		c <- prometheus.MustNewConstMetric(sentDesc, prometheus.CounterValue, float64(st.Commands), st.Name)
-		gauge(parkedDesc, float64(st.Parked), st.Name)
+		gauge(parkedDesc, float64(st.Parked), st.Name, "")
 	}
+}
+
+func collectRunner(st runner.Status, gauge func(d *prometheus.Desc, v float64, labels ...string)) {
+	parked, foreign, version := 0, int64(0), strconv.Itoa(st.Version)
+	for _, p := range st.Partitions {
+		labels := []string{st.Projection, version, p.Partition.Aggregate, string(p.Partition.Source), strconv.Itoa(int(p.Partition.Number))}
+		if p.Lag >= 0 {
+			gauge(lagDesc, float64(p.Lag), labels...)
+		}
+		if !p.AppliedThrough.IsZero() {
+			gauge(ageDesc, float64(p.AppliedThrough.UnixMilli())/1e3, labels...)
+		}
+		parked += p.Parked
+		foreign += p.Foreign
+	}
+	gauge(parkedDesc, float64(parked), st.Projection, version)
+	gauge(foreignDesc, float64(foreign), st.Projection, version)
 }

@@ -45,12 +45,6 @@ type ParkedResult struct {
 	Events int `json:"events"`
 }
 
-// searchParking is the parking of the search sinks, which have one projection each.
-type searchParking interface {
-	Retry(ctx context.Context, stream event.StreamID) (int, error)
-	Drop(ctx context.Context, stream event.StreamID) (int, error)
-}
-
 // handleParked adds what an operator does with parked events to the operations port: what an embedded store
 // locks can only be done in here.
 func (p *process) handleParked() {
@@ -107,14 +101,17 @@ func (p *process) parked(ctx context.Context) ([]Parked, error) {
 		}
 	}
 	if p.search != nil {
-		rows, err := p.search.parked(ctx)
+		err := p.search.each(ctx, func(version int, s searchParking) error {
+			rows, err := s.Parked(ctx)
+			for _, r := range rows {
+				if !r.Dropped {
+					out = append(out, parkedOf(searchindex.Name, version, r.Aggregate, r.Source, r.Partition, r.Pointer))
+				}
+			}
+			return err
+		})
 		if err != nil {
 			return nil, err
-		}
-		for _, r := range rows {
-			if !r.Dropped {
-				out = append(out, parkedOf(searchindex.Name, searchindex.Version, r.Aggregate, r.Source, r.Partition, r.Pointer))
-			}
 		}
 	}
 	for _, r := range p.reactors {
@@ -159,27 +156,30 @@ func (p *process) retryParked(ctx context.Context, r ParkedRequest) (int, error)
 	if p.search == nil {
 		return 0, notHere(r)
 	}
-	if r.Stream != "" {
-		return p.search.parking.Retry(ctx, r.Stream)
-	}
-	rows, err := p.search.parked(ctx)
-	if err != nil {
-		return 0, err
-	}
-	var streams []event.StreamID
-	for _, row := range rows {
-		if !row.Dropped && !slices.Contains(streams, row.Stream) {
-			streams = append(streams, row.Stream)
-		}
-	}
 	total := 0
-	for _, s := range streams {
-		n, err := p.search.parking.Retry(ctx, s)
-		if total += n; err != nil {
-			return total, err
+	err := p.search.each(ctx, func(_ int, s searchParking) error {
+		streams := []event.StreamID{r.Stream}
+		if r.Stream == "" {
+			rows, err := s.Parked(ctx)
+			if err != nil {
+				return err
+			}
+			streams = nil
+			for _, row := range rows {
+				if !row.Dropped && !slices.Contains(streams, row.Stream) {
+					streams = append(streams, row.Stream)
+				}
+			}
 		}
-	}
-	return total, nil
+		for _, stream := range streams {
+			n, err := s.Retry(ctx, stream)
+			if total += n; err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return total, err
 }
 
 func (p *process) dropParked(ctx context.Context, r ParkedRequest) (int, error) {
@@ -195,7 +195,13 @@ func (p *process) dropParked(ctx context.Context, r ParkedRequest) (int, error) 
 	if p.search == nil {
 		return 0, notHere(r)
 	}
-	return p.search.parking.Drop(ctx, r.Stream)
+	total := 0
+	err := p.search.each(ctx, func(_ int, s searchParking) error {
+		n, err := s.Drop(ctx, r.Stream)
+		total += n
+		return err
+	})
+	return total, err
 }
 
 func (p *process) inStore(r ParkedRequest, do func(postgres.Selection) (int, error)) (int, error) {

@@ -10,11 +10,12 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cqrsflow/cqrsflow/consumers/postgres"
 	"github.com/cqrsflow/cqrsflow/consumers/reactor"
-	"github.com/cqrsflow/cqrsflow/consumers/runner"
+	"github.com/cqrsflow/cqrsflow/consumers/rebuild"
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/internal/aggregates"
@@ -38,8 +39,11 @@ type process struct {
 	// store and search are opened when the first role needs them.
 	store  *postgres.Store
 	search *searchStore
-	// runners are the projections, for readiness, metrics and progress.
-	runners []*runner.Runner
+	// projections are those whose store is open, drivers those that this process feeds.
+	projections []projection
+	drivers     []*rebuild.Driver
+	// admin asks Kafka about topics and groups.
+	admin *kadm.Client
 	// reactors run in the role react; the role query has them for what they have parked.
 	reactors []*reactor.Reactor
 	// publisher is there where a role or an import publishes.
@@ -86,7 +90,8 @@ func (p *process) checkTopics(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	p.group.OnClose("Kafka connections", func() error { client.Close(); return nil })
+	p.admin = kadm.NewClient(client)
 	t := topology.New(client, TopologyConfig(p.cfg), p.names())
 	if p.dev {
 		plan, err := t.Plan(ctx)
@@ -127,9 +132,9 @@ func (p *process) start(ctx context.Context, roles []string, http *publicPort) e
 		{has(config.RoleProjectSQL) || has(config.RoleHistory) || has(config.RoleQuery), p.openStore},
 		{has(config.RoleProjectSearch) || has(config.RoleQuery), p.openSearch},
 		{has(config.RoleCommand), p.startProcessor},
-		{has(config.RoleProjectSQL), p.startSQL},
-		{has(config.RoleHistory), p.startHistory},
-		{has(config.RoleProjectSearch), p.startSearch},
+		{has(config.RoleProjectSQL), func(context.Context) error { return p.startProjections(config.RoleProjectSQL) }},
+		{has(config.RoleHistory), func(context.Context) error { return p.startProjections(config.RoleHistory) }},
+		{has(config.RoleProjectSearch), func(context.Context) error { return p.startProjections(config.RoleProjectSearch) }},
 		{has(config.RoleReact) || has(config.RoleQuery), p.openReactors},
 		{has(config.RoleReact), p.startReactors},
 		{has(config.RoleQuery), p.startPublisher},
@@ -147,6 +152,7 @@ func (p *process) start(ctx context.Context, roles []string, http *publicPort) e
 		}
 	}
 	p.handleParked()
+	p.handleVersions()
 	p.ops.Started()
 	return nil
 }

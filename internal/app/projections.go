@@ -9,15 +9,25 @@ import (
 	"github.com/cqrsflow/cqrsflow/consumers/postgres/shop"
 	"github.com/cqrsflow/cqrsflow/consumers/reactor"
 	"github.com/cqrsflow/cqrsflow/consumers/reactor/purchases"
+	"github.com/cqrsflow/cqrsflow/consumers/rebuild"
 	"github.com/cqrsflow/cqrsflow/consumers/runner"
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/internal/config"
 	"github.com/cqrsflow/cqrsflow/internal/lifecycle"
-	"github.com/cqrsflow/cqrsflow/internal/searchindex"
 )
 
 // sqlProjections are all projections into Postgres.
 func sqlProjections() []postgres.Projection { return append(shop.Projections(), history.Projection()) }
+
+// projection is a projection whose store this process has, whether it projects or only reads.
+type projection struct {
+	// role is the one that feeds it.
+	role  string
+	shape int
+	store rebuild.Store
+	// runner is the configuration of its runners, but for version and sink.
+	runner runner.Config
+}
 
 // openStore connects to Postgres and brings its tables up to date, which several processes may do at once.
 func (p *process) openStore(ctx context.Context) error {
@@ -32,53 +42,52 @@ func (p *process) openStore(ctx context.Context) error {
 	p.store = store
 	p.group.OnClose("PostgreSQL connections", func() error { store.Close(); return nil })
 	p.group.Go(lifecycle.Last, "checkpoint notifications", store.Run)
-	return nil
-}
-
-func (p *process) startSQL(context.Context) error {
-	return p.startStore(config.RoleProjectSQL, shop.Projections()...)
-}
-
-func (p *process) startHistory(context.Context) error {
-	return p.startStore(config.RoleHistory, history.Projection())
-}
-
-func (p *process) startStore(role string, projections ...postgres.Projection) error {
-	for _, projection := range projections {
-		r, err := p.store.Runner(projection, p.runnerConfig())
+	for _, s := range sqlProjections() {
+		versions, err := store.Versions(s.Model)
 		if err != nil {
 			return err
 		}
-		p.project(role, projection.Model.Name(), r)
+		c, err := s.Config(p.runnerConfig())
+		if err != nil {
+			return err
+		}
+		role := config.RoleProjectSQL
+		if c.Name == (history.Model{}).Name() {
+			role = config.RoleHistory
+		}
+		p.projections = append(p.projections, projection{role: role, shape: s.Model.Shape(), store: versions, runner: c})
 	}
 	return nil
 }
 
-// startSearch is the role project-search.
-func (p *process) startSearch(context.Context) error {
-	c := p.runnerConfig()
-	c.Name, c.Version, c.Sink = searchindex.Name, searchindex.Version, p.search.sink
-	c.Aggregates = map[string]*decider.Type{searchindex.Aggregate: c.Aggregates[searchindex.Aggregate]}
-	r, err := runner.New(c)
-	if err != nil {
-		return err
+// startProjections starts those that a role feeds.
+func (p *process) startProjections(role string) error {
+	for i := range p.projections {
+		x := &p.projections[i]
+		if x.role != role {
+			continue
+		}
+		d, err := rebuild.New(rebuild.Config{Runner: x.runner, Shape: x.shape, Store: x.store, Admin: p.admin})
+		if err != nil {
+			return err
+		}
+		p.drivers = append(p.drivers, d)
+		p.metrics.watch(d)
+		p.group.Go(lifecycle.Checkpoint, "projection "+d.Name(), d.Run)
+		p.ops.Register(role+"/"+d.Name(), d.Ready)
 	}
-	p.project(config.RoleProjectSearch, c.Name, r)
 	return nil
+}
+
+// only leaves one aggregate type.
+func only(types map[string]*decider.Type, name string) map[string]*decider.Type {
+	return map[string]*decider.Type{name: types[name]}
 }
 
 // runnerConfig is what all projections share.
 func (p *process) runnerConfig() runner.Config {
 	return runner.Config{Prefix: p.cfg.General.Prefix, Client: p.kafka, Aggregates: p.byName(), Logger: p.log,
 		SessionTimeout: p.cfg.Processor.SessionTimeout, OnBatch: p.metrics.onBatch}
-}
-
-// project runs a projection.
-func (p *process) project(role, name string, r *runner.Runner) {
-	p.runners = append(p.runners, r)
-	p.metrics.watch(r)
-	p.group.Go(lifecycle.Checkpoint, "projection "+name, r.Run)
-	p.ops.Register(role+"/"+name, r.Ready)
 }
 
 func (p *process) byName() map[string]*decider.Type {

@@ -8,31 +8,72 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/consumers/elasticsearch"
 	"github.com/cqrsflow/cqrsflow/consumers/local"
-	"github.com/cqrsflow/cqrsflow/consumers/runner"
+	"github.com/cqrsflow/cqrsflow/consumers/rebuild"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/internal/config"
+	"github.com/cqrsflow/cqrsflow/internal/searchindex"
 	"github.com/cqrsflow/cqrsflow/query/search"
 )
 
-// searchStore is where orders are searched: the sink that writes there and the reader.
+// searchStore is where orders are searched: its versions, what is parked of each, and the reader.
 type searchStore struct {
-	sink    runner.Sink
-	reader  search.Searcher
-	parking searchParking
-	parked  func(context.Context) ([]local.ParkedEvent, error)
+	versions rebuild.Store
+	parking  func(version int) (searchParking, error)
+	reader   search.Searcher
 }
 
-// openSearch opens the embedded index in dev, and Elasticsearch elsewhere.
-func (p *process) openSearch(ctx context.Context) error {
-	if !p.dev {
-		return p.openElasticsearch(ctx)
+// searchParking is the parking of a search sink.
+type searchParking interface {
+	Parked(ctx context.Context) ([]local.ParkedEvent, error)
+	Retry(ctx context.Context, stream event.StreamID) (int, error)
+	Drop(ctx context.Context, stream event.StreamID) (int, error)
+}
+
+// each calls f for the versions that are fed. What f cannot find out of one that is being built is left out:
+// it may have no index yet.
+func (s *searchStore) each(ctx context.Context, f func(version int, s searchParking) error) error {
+	versions, err := s.versions.Versions(ctx)
+	if err != nil {
+		return err
 	}
-	x, err := local.Open(local.Config{Dir: filepath.Join(p.cfg.General.Data, searchDir), Logger: p.log})
+	for _, v := range versions {
+		if v.State == rebuild.Retired {
+			continue
+		}
+		sink, err := s.parking(v.Number)
+		if err == nil {
+			err = f(v.Number, sink)
+		}
+		if err != nil && v.State == rebuild.Active {
+			return err
+		}
+	}
+	return nil
+}
+
+// openSearch opens the embedded indexes in dev, and Elasticsearch elsewhere.
+func (p *process) openSearch(ctx context.Context) error {
+	open := p.openElasticsearch
+	if p.dev {
+		open = p.openIndexes
+	}
+	if err := open(ctx); err != nil {
+		return err
+	}
+	c := p.runnerConfig()
+	c.Name, c.Aggregates = searchindex.Name, only(c.Aggregates, searchindex.Aggregate)
+	p.projections = append(p.projections, projection{role: config.RoleProjectSearch, shape: searchindex.Shape, store: p.search.versions, runner: c})
+	return nil
+}
+
+func (p *process) openIndexes(context.Context) error {
+	x, err := local.OpenAll(local.Config{Dir: filepath.Join(p.cfg.General.Data, searchDir), Logger: p.log})
 	if err != nil {
 		return err
 	}
 	p.group.OnClose("search index", x.Close)
-	sink := local.New(x)
-	p.search = &searchStore{sink: sink, reader: search.NewLocal(x), parking: sink, parked: sink.Parked}
+	v := local.NewVersions(x)
+	p.search = &searchStore{versions: v, reader: search.NewLocal(x), parking: func(n int) (searchParking, error) { return v.Sink(n) }}
 	return nil
 }
 
@@ -51,13 +92,13 @@ func (p *process) openElasticsearch(ctx context.Context) error {
 		return err
 	}
 	p.group.OnClose("Elasticsearch connections", func() error { client.Close(); return nil })
-	if _, err := client.Setup(ctx); err != nil {
-		return fmt.Errorf("make the search indexes: %w", err)
-	}
-	sink, err := elasticsearch.New(elasticsearch.Config{Client: client, Logger: p.log})
+	v, err := elasticsearch.NewVersions(elasticsearch.Config{Client: client, Logger: p.log})
 	if err != nil {
 		return err
 	}
-	p.search = &searchStore{sink: sink, reader: search.NewElasticsearch(client), parking: sink, parked: sink.Parked}
+	if err := v.Open(ctx); err != nil {
+		return fmt.Errorf("make the search indexes: %w", err)
+	}
+	p.search = &searchStore{versions: v, reader: search.NewElasticsearch(client), parking: func(n int) (searchParking, error) { return v.Sink(n) }}
 	return nil
 }

@@ -69,7 +69,7 @@ func (c Search) onIndex(f func(context.Context, *elastic.Client) (time.Duration,
 		defer func() {
 			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 			defer cancel()
-			for _, index := range []string{client.Index, client.ProgressIndex} {
+			for _, index := range []string{client.Index, client.ProgressIndex, client.RegistryIndex} {
 				derr := client.Do(end, http.MethodDelete, "/"+index, elastic.JSON, nil, nil)
 				if derr != nil && !elastic.IsStatus(derr, http.StatusNotFound) {
 					c.Logger.Warn("removing the benchmark's index", "index", index, "error", derr)

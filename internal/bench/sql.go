@@ -55,7 +55,7 @@ func (d *database) throughput(ctx context.Context, c SQL, log [][]batch) (*Repor
 	}
 	inputs := c.inputs(log)
 	forget(log)
-	sink, err := d.store.Sink(shop.Orders{})
+	sink, err := d.store.Sink(shop.Orders{}, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (d *database) throughput(ctx context.Context, c SQL, log [][]batch) (*Repor
 		return nil, fmt.Errorf("make the bare loop's tables: %w", err)
 	}
 	ours := &side{name: "projection", run: func(ctx context.Context) (time.Duration, error) {
-		if err := d.store.Reset(ctx, shop.Orders{}); err != nil {
+		if err := d.store.Reset(ctx, shop.Orders{}, 1); err != nil {
 			return 0, err
 		}
 		d.settle(ctx)

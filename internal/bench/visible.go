@@ -187,11 +187,11 @@ func (v *visible) send(ctx context.Context, pub *producer.Publisher, w *watch, n
 // project runs the read model orders.
 func (v *visible) project(ctx context.Context, w *watch) error {
 	model := shop.Orders{}
-	sink, err := v.database.store.Sink(model)
+	sink, err := v.database.store.Sink(model, 1)
 	if err != nil {
 		return err
 	}
-	r, err := runner.New(runner.Config{Name: model.Name(), Version: model.Version(), Prefix: v.bed.prefix, Client: v.Kafka,
+	r, err := runner.New(runner.Config{Name: model.Name(), Version: 1, Prefix: v.bed.prefix, Client: v.Kafka,
 		Aggregates: map[string]*decider.Type{v.bed.typ.Name: v.bed.typ}, Sink: watched{sink, w}, Logger: v.Logger})
 	if err != nil {
 		return err

@@ -76,12 +76,17 @@ const (
 )
 
 // Wait blocks until the groups that have members have nothing left to do, and nothing has come in between:
-// what one of them does may be another's work. Groups without members are left out. While busy, where not nil,
-// says that there is more to come, it goes on. show, where not nil, is told how far they are together.
-func Wait(ctx context.Context, admin *kadm.Client, groups []Group, busy func() bool, show func(done, total int64)) error {
+// what one of them does may be another's work. groups tells which there are now; those without members are
+// left out. While busy, where not nil, says that there is more to come, it goes on. show, where not nil, is
+// told how far they are together.
+func Wait(ctx context.Context, admin *kadm.Client, groups func(context.Context) ([]Group, error), busy func() bool, show func(done, total int64)) error {
 	var last int64
 	for calm := 0; calm < settled; {
-		lags, err := Measure(ctx, admin, groups)
+		now, err := groups(ctx)
+		if err != nil {
+			return err
+		}
+		lags, err := Measure(ctx, admin, now)
 		if err != nil {
 			return err
 		}

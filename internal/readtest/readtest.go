@@ -106,7 +106,7 @@ func New(t testing.TB) *Side {
 		store.Close()
 	})
 	for _, p := range projections {
-		sink, err := store.Sink(p.Model)
+		sink, err := store.Sink(p.Model, 1)
 		if err != nil {
 			t.Fatal(err)
 		}

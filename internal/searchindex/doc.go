@@ -12,9 +12,9 @@ import "fmt"
 const (
 	// Name is the projection's name.
 	Name = "orders_search"
-	// Version is the projection's version. Raise it whenever Fold, Document or the analysis changes what
-	// is stored: the new version reads from the start into an index of its own.
-	Version = 1
+	// Shape numbers what is stored. Raise it whenever Fold, Document or the analysis changes that: a new
+	// version is built, from the start of the log into an index of its own, before readers see it.
+	Shape = 1
 	// Aggregate is the only aggregate type that the projection reads.
 	Aggregate = "order"
 )

@@ -1,6 +1,7 @@
 package searchindex
 
 import (
+	"encoding/json"
 	"math"
 	"time"
 
@@ -14,6 +15,9 @@ type Document struct {
 	ID event.StreamID `json:"id"`
 	// Version is the number of events folded; 0 means that the order does not exist.
 	Version event.Version `json:"version"`
+	// Deleted says that the order is no more: the document is its tombstone, which no search finds. It has
+	// nothing but ID, Version and UpdatedAt, and stays, so that an event of before cannot bring it back.
+	Deleted bool `json:"deleted,omitempty"`
 	// Status is one of placed, paid, shipped, delivered, cancelled.
 	Status   string `json:"status"`
 	Customer string `json:"customer"`
@@ -87,4 +91,14 @@ func (d *Document) PlacedNanos() int64 {
 		return math.MaxInt64
 	}
 	return d.PlacedAt.UnixNano()
+}
+
+// Tombstone is the JSON that is stored of a deleted document.
+func (d *Document) Tombstone() ([]byte, error) {
+	return json.Marshal(struct {
+		ID        event.StreamID `json:"id"`
+		Version   event.Version  `json:"version"`
+		Deleted   bool           `json:"deleted"`
+		UpdatedAt time.Time      `json:"updatedAt,omitzero"`
+	}{d.ID, d.Version, true, d.UpdatedAt})
 }

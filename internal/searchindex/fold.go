@@ -18,7 +18,18 @@ import (
 // harmless. gap allows versions to jump, where an operator dropped events; any other jump is
 // event.ErrCorrupt. Every other error means that the event itself cannot be indexed: it is poison.
 // The given document is not changed, and the returned one may share memory with it.
-func Fold(d Document, e *event.Recorded, gap bool) (Document, error) {
+func Fold(d Document, e *event.Recorded, gap bool) (Document, error) { return Orders.Fold(d, e, gap) }
+
+// Evolve changes a document by an event: its fields, but nothing that its slices hold, which may be shared.
+// It sets Deleted where the event ends the stream; what comes after is given a document without content,
+// and may take Deleted back. Its errors mean that the event cannot be indexed.
+type Evolve func(d *Document, e *event.Recorded) error
+
+// Orders is how orders change; no event deletes one.
+var Orders Evolve = evolve
+
+// Fold is the function Fold with another way to change a document.
+func (f Evolve) Fold(d Document, e *event.Recorded, gap bool) (Document, error) {
 	if e.Version <= d.Version {
 		return d, nil
 	}
@@ -28,13 +39,15 @@ func Fold(d Document, e *event.Recorded, gap bool) (Document, error) {
 	}
 	next := d
 	next.ID, next.Version, next.UpdatedAt = e.Stream, e.Version, e.RecordedTime.UTC()
-	if err := evolve(&next, e); err != nil {
+	if err := f(&next, e); err != nil {
 		return d, fmt.Errorf("event %s (%s) cannot be indexed: %w", e.ID(), e.Type, err)
+	}
+	if next.Deleted {
+		next = Document{ID: next.ID, Version: next.Version, UpdatedAt: next.UpdatedAt, Deleted: true}
 	}
 	return next, nil
 }
 
-// evolve changes fields of d, but nothing that its slices hold: they may be shared.
 func evolve(d *Document, e *event.Recorded) error {
 	switch body := e.Body.(type) {
 	case *orderv1.OrderPlaced:

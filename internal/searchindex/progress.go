@@ -32,8 +32,13 @@ type Progress struct {
 	TopicID       TopicID `json:"topicId"`
 	Next          int64   `json:"next"`
 	CommandOffset int64   `json:"commandOffset"`
+	// Held is set while readers are being switched to another version, and stays where they are: the
+	// session waits, and writes nothing.
+	Held bool `json:"held,omitempty"`
 	// Parked are pointers to set-aside events, ordered by offset.
-	Parked    []Parked  `json:"parked,omitempty"`
+	Parked []Parked `json:"parked,omitempty"`
+	// Healing are streams that an operator marked to be made anew.
+	Healing   []Healing `json:"healing,omitempty"`
 	UpdatedAt time.Time `json:"updatedAt"`
 }
 
@@ -50,6 +55,12 @@ type Parked struct {
 	// Retry and Dropped are an operator's marks.
 	Retry   bool `json:"retry,omitempty"`
 	Dropped bool `json:"dropped,omitempty"`
+}
+
+// Healing is a marked stream; Failed says why it could not be made anew.
+type Healing struct {
+	Stream event.StreamID `json:"stream"`
+	Failed string         `json:"failed,omitempty"`
 }
 
 // MarshalText writes the hexadecimal digits.
@@ -87,8 +98,40 @@ func ByPartition(a, b Progress) int {
 
 // Clone returns a copy that shares nothing that changes.
 func (p Progress) Clone() Progress {
-	p.Parked = slices.Clone(p.Parked)
+	p.Parked, p.Healing = slices.Clone(p.Parked), slices.Clone(p.Healing)
 	return p
+}
+
+// MarkHealing marks streams to be made anew. What failed before is forgotten.
+func (p *Progress) MarkHealing(streams []event.StreamID) {
+	p.Healing = slices.DeleteFunc(p.Healing, func(h Healing) bool { return h.Failed != "" })
+	for _, s := range streams {
+		if !slices.ContainsFunc(p.Healing, func(h Healing) bool { return h.Stream == s }) {
+			p.Healing = append(p.Healing, Healing{Stream: s})
+		}
+	}
+}
+
+// Healed notes what became of a marked stream: it is healed, or failed for a reason.
+func (p *Progress) Healed(stream event.StreamID, failed string) {
+	i := slices.IndexFunc(p.Healing, func(h Healing) bool { return h.Stream == stream })
+	switch {
+	case i < 0:
+	case failed == "":
+		p.Healing = slices.Delete(p.Healing, i, i+1)
+	default:
+		p.Healing[i].Failed = failed
+	}
+}
+
+// ToHeal are marked streams whose turn is still to come, up to limit.
+func (p *Progress) ToHeal(limit int) (out []event.StreamID) {
+	for _, h := range p.Healing {
+		if h.Failed == "" && len(out) < limit {
+			out = append(out, h.Stream)
+		}
+	}
+	return out
 }
 
 // Park adds a pointer, or replaces the one with the same offset.
@@ -115,13 +158,22 @@ func (p *Progress) IsParked(stream event.StreamID) bool {
 	return slices.ContainsFunc(p.Parked, func(x Parked) bool { return x.Stream == stream && !x.Dropped })
 }
 
-// Mark sets an operator's mark on all pointers of a stream that are not given up, and returns how many
-// there were: retry them, or drop them.
+// Mark sets an operator's mark on the pointers of a stream that are not given up: all of them are to be
+// tried again, or the first one, that which was refused, is given up and the others are to be tried. It
+// returns how many are tried again, or given up.
 func (p *Progress) Mark(stream event.StreamID, m Mark) int {
 	n := 0
 	for i := range p.Parked {
-		if x := &p.Parked[i]; x.Stream == stream && !x.Dropped {
-			x.Retry, x.Dropped = m == Retry, m == Drop
+		x := &p.Parked[i]
+		if x.Stream != stream || x.Dropped {
+			continue
+		}
+		if m == Drop && n == 0 {
+			x.Retry, x.Dropped, n = false, true, 1
+			continue
+		}
+		x.Retry = true
+		if m == Retry {
 			n++
 		}
 	}
@@ -135,7 +187,7 @@ type Mark int
 const (
 	// Retry: the partition's worker reads them again and applies them.
 	Retry Mark = iota
-	// Drop: they are given up.
+	// Drop: the first one is given up.
 	Drop
 )
 

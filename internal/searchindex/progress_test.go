@@ -61,9 +61,28 @@ func TestParked(t *testing.T) {
 	require.Equal(t, 2, p.Mark("s", Retry))
 	require.True(t, p.Parked[0].Retry && p.Parked[2].Retry && !p.Parked[1].Retry)
 	require.True(t, p.IsParked("s"))
-	require.Equal(t, 2, p.Mark("s", Drop))
+	p.Parked[2].Retry = false
+	require.Equal(t, 1, p.Mark("s", Drop), "the one that was refused")
 	require.True(t, p.Parked[0].Dropped && !p.Parked[0].Retry)
+	require.True(t, p.Parked[2].Retry && !p.Parked[2].Dropped, "what waits behind it is tried")
+	require.True(t, p.IsParked("s"))
+	require.Equal(t, 1, p.Mark("s", Drop))
 	require.False(t, p.IsParked("s"))
 	require.Zero(t, p.Mark("s", Retry))
 	require.True(t, p.IsParked("other"))
+}
+
+func TestHealing(t *testing.T) {
+	var p Progress
+	p.MarkHealing([]event.StreamID{"a", "b", "a", "c"})
+	require.Equal(t, []event.StreamID{"a", "b"}, p.ToHeal(2))
+	copied := p.Clone()
+	p.Healed("a", "")
+	p.Healed("b", "it cannot be read")
+	p.Healed("x", "")
+	require.Equal(t, []event.StreamID{"c"}, p.ToHeal(9))
+	require.Equal(t, []Healing{{Stream: "b", Failed: "it cannot be read"}, {Stream: "c"}}, p.Healing)
+	require.Len(t, copied.Healing, 3, "the copy is its own")
+	p.MarkHealing([]event.StreamID{"b"})
+	require.Equal(t, []event.StreamID{"c", "b"}, p.ToHeal(9), "what failed is tried again")
 }

@@ -8,7 +8,11 @@
 // Memory: the states of one partition's streams, and 40 bytes a stream.
 package verify
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/cqrsflow/cqrsflow/event"
+)
 
 // Kinds of differences.
 const (
@@ -44,10 +48,23 @@ type Report struct {
 	// Drift counts the differences, of which the first MaxListed are listed.
 	Drift       int          `json:"drift"`
 	Differences []Difference `json:"differences"`
+	// Aggregate is the type of the streams that were compared, Drifted those of them that differ, but for
+	// what the log itself contradicts. Where something else is compared, there are none.
+	Aggregate string           `json:"-"`
+	Drifted   []event.StreamID `json:"-"`
+	// Healed are streams that differed and have been put right, Advice what to do about those that were not.
+	Healed []event.StreamID `json:"healed,omitempty"`
+	Advice []string         `json:"advice,omitempty"`
 }
 
-func newReport(projection string) *Report {
-	return &Report{Projection: projection, Differences: []Difference{}}
+func newReport(projection, aggregate string) *Report {
+	return &Report{Projection: projection, Aggregate: aggregate, Differences: []Difference{}}
+}
+
+// drifted notes that a stream differs.
+func (r *Report) drifted(kind string, id event.StreamID, format string, args ...any) {
+	r.differ(kind, string(id), format, args...)
+	r.Drifted = append(r.Drifted, id)
 }
 
 func (r *Report) differ(kind, key, format string, args ...any) {

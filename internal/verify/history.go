@@ -20,7 +20,7 @@ import (
 
 // Stream compares the history of one stream with the log, event by event, and folds both.
 func Stream(ctx context.Context, l Log, pool *pgxpool.Pool, t *decider.Type, id event.StreamID) (*Report, error) {
-	r := newReport("history")
+	r := newReport("history", t.Name)
 	var log []event.Envelope
 	q := l.query(t.Name)
 	q.Stream, q.Progress = id, l.Progress
@@ -162,7 +162,7 @@ func (c chain) next(e *event.Envelope) chain {
 
 // History compares the whole history of an aggregate type with the log.
 func History(ctx context.Context, l Log, pool *pgxpool.Pool, t *decider.Type) (*Report, error) {
-	r := newReport("history")
+	r := newReport("history", t.Name)
 	streams := map[event.StreamID]chain{}
 	q := l.query(t.Name)
 	q.Progress = l.Progress
@@ -193,16 +193,16 @@ func History(ctx context.Context, l Log, pool *pgxpool.Pool, t *decider.Type) (*
 		got, ok := stored[id]
 		switch {
 		case !ok:
-			r.differ(Missing, string(id), "")
+			r.drifted(Missing, id, "")
 		case got.version != want.version:
-			r.differ(Different, string(id), "it ends at version %d, in the log at %d", got.version, want.version)
+			r.drifted(Different, id, "it ends at version %d, in the log at %d", got.version, want.version)
 		case got != want:
-			r.differ(Different, string(id), "`cqrsflow stream verify %s/%s` says in what", t.Name, id)
+			r.drifted(Different, id, "`cqrsflow stream verify %s/%s` says in what", t.Name, id)
 		}
 	}
 	for id := range stored {
 		if _, ok := streams[id]; !ok {
-			r.differ(Extra, string(id), "")
+			r.drifted(Extra, id, "")
 		}
 	}
 	return r, nil

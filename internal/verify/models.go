@@ -35,7 +35,7 @@ func (f *folds) after() http.Header {
 // rows compares a list of the API whose items look like the aggregate's state: path and query say which, and item
 // takes an item of the page out of what the list holds.
 func rows(ctx context.Context, l Log, get Get, t *decider.Type, projection, path string, query url.Values, list string, item func(map[string]any) any) (*Report, error) {
-	r := newReport(projection)
+	r := newReport(projection, t.Name)
 	f, err := fold(ctx, l, t, r, nil)
 	if err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func rows(ctx context.Context, l Log, get Get, t *decider.Type, projection, path
 	}
 	for _, id := range sortedStreams(f.streams) {
 		if !c.seen[id] {
-			r.differ(Missing, string(id), "")
+			r.drifted(Missing, id, "")
 		}
 	}
 	r.Compared = len(f.streams)
@@ -93,7 +93,7 @@ func (c *comparison) judgeNewer(ctx context.Context) error {
 	if len(c.newer) == 0 {
 		return nil
 	}
-	again, err := fold(ctx, c.log, c.typ, newReport(""), nil)
+	again, err := fold(ctx, c.log, c.typ, newReport("", ""), nil)
 	if err != nil {
 		return err
 	}
@@ -101,11 +101,11 @@ func (c *comparison) judgeNewer(ctx context.Context) error {
 		row, now := c.newer[id], again.streams[id]
 		switch {
 		case now.version == 0:
-			c.report.differ(Extra, string(id), "")
+			c.report.drifted(Extra, id, "")
 		case now.version < row.version:
-			c.report.differ(Different, string(id), "it is at version %d, the log at %d", row.version, now.version)
+			c.report.drifted(Different, id, "it is at version %d, the log at %d", row.version, now.version)
 		case now.version == row.version && now.sum != row.sum:
-			c.report.differ(Different, string(id), "")
+			c.report.drifted(Different, id, "")
 		default:
 			c.report.Newer++
 		}
@@ -130,7 +130,7 @@ func (c *comparison) row(ctx context.Context, row any) error {
 	case c.broken[stream]:
 		return nil
 	case c.seen[stream]:
-		r.differ(Extra, id, "it is there twice")
+		r.drifted(Extra, stream, "it is there twice")
 		return nil
 	case event.Version(version) > want.version:
 		c.newer[stream], c.seen[stream] = folded{event.Version(version), got}, true
@@ -141,7 +141,7 @@ func (c *comparison) row(ctx context.Context, row any) error {
 		return nil
 	}
 	if r.Drift >= MaxListed {
-		r.differ(Different, id, "")
+		r.drifted(Different, stream, "")
 		return nil
 	}
 	expected, err := refold(ctx, c.log, c.typ, stream)
@@ -152,7 +152,7 @@ func (c *comparison) row(ctx context.Context, row any) error {
 	for _, d := range jsondiff.Diff(expected, row) {
 		details = append(details, fmt.Sprintf("%s is %s, not %s", d.Path, jsondiff.Text(d.After), jsondiff.Text(d.Before)))
 	}
-	r.differ(Different, id, "%s", strings.Join(details, "; "))
+	r.drifted(Different, stream, "%s", strings.Join(details, "; "))
 	return nil
 }
 
@@ -176,7 +176,7 @@ func Search(ctx context.Context, l Log, get Get, t *decider.Type) (*Report, erro
 // DailySales compares the read model daily_sales with the payments in the log of t, the aggregate type order.
 // Payments that come in meanwhile show as differences of their days.
 func DailySales(ctx context.Context, l Log, get Get, t *decider.Type) (*Report, error) {
-	r := newReport("daily_sales")
+	r := newReport("daily_sales", "")
 	type day struct {
 		orders, units int64
 		revenue       map[string]string

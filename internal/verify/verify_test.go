@@ -278,7 +278,7 @@ func TestCompareStreams(t *testing.T) {
 			{Different, "a/2", "the causation ID is x, in the log c-2"}, {Different, "a/2", fmt.Sprintf("the offset is 99, in the log %d", a[1].Offset)},
 			{Different, "the state", "folded from history is not the one folded from the log"}}, 0},
 	} {
-		r := newReport("history")
+		r := newReport("history", "order")
 		compareStreams(r, typ, a, c.history)
 		if d := cmp.Diff(c.want, r.Differences); d != "" || r.Newer != c.newer {
 			t.Errorf("%s: %d newer (-want +got):\n%s", name, r.Newer, d)

@@ -127,6 +127,9 @@ func (e *Elasticsearch) Get(ctx context.Context, id event.StreamID) (Order, erro
 	if err := json.Unmarshal(a.Source, &o); err != nil {
 		return o, fmt.Errorf("%w: %s: %w", event.ErrCorrupt, doing, err)
 	}
+	if o.Deleted {
+		return Order{}, fmt.Errorf("order %s: %w", id, event.ErrNotFound)
+	}
 	return o, nil
 }
 

@@ -16,6 +16,10 @@ func elasticRequest(p *plan) object {
 	if p.Customer != "" {
 		filters = append(filters, object{"term": object{"customer": p.Customer}})
 	}
+	if len(filters) == 0 && len(p.words) == 0 {
+		// A tombstone has nothing that anything else could find.
+		filters = append(filters, object{"exists": object{"field": "status"}})
+	}
 	musts := make([]object, len(p.words))
 	for i := range p.words {
 		musts[i] = wordQuery(&p.words[i])

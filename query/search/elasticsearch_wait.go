@@ -51,7 +51,7 @@ func (e *Elasticsearch) Wait(ctx context.Context, after []event.Position) ([]eve
 
 // progress reads how far the partitions are.
 func (e *Elasticsearch) progress(ctx context.Context) ([]searchindex.Progress, error) {
-	return e.progressed.get(ctx, e.client.AllProgress)
+	return e.progressed.get(ctx, e.client.ReadersProgress)
 }
 
 // refresh makes searches see what has been written, if any of the positions is of interest.

@@ -15,12 +15,15 @@ import (
 )
 
 // Local reads the embedded index.
-type Local struct{ index *localindex.Index }
+type Local struct{ source Source }
+
+// Source is where the index is that readers see now: a *localindex.Set, or one *localindex.Index.
+type Source interface{ Active() *localindex.Index }
 
 var _ Searcher = (*Local)(nil)
 
-// NewLocal makes the reader of an index that consumers/local.Open opened. The index stays the caller's to close.
-func NewLocal(x *localindex.Index) *Local { return &Local{index: x} }
+// NewLocal makes the reader of what consumers/local opened, which stays the caller's to close.
+func NewLocal(s Source) *Local { return &Local{source: s} }
 
 // Search implements Searcher.
 func (l *Local) Search(ctx context.Context, r Request) (Result, error) {
@@ -28,7 +31,12 @@ func (l *Local) Search(ctx context.Context, r Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	found, err := l.index.Bleve().SearchInContext(ctx, localRequest(p))
+	index := l.source.Active()
+	found, err := index.Bleve().SearchInContext(ctx, localRequest(p))
+	for errors.Is(err, bleve.ErrorIndexClosed) && l.source.Active() != index { // it was replaced and dropped in between
+		index = l.source.Active()
+		found, err = index.Bleve().SearchInContext(ctx, localRequest(p))
+	}
 	if err != nil {
 		if cause := ctx.Err(); cause != nil {
 			err = cause
@@ -88,18 +96,26 @@ func localRequest(p *plan) *bleve.SearchRequest {
 }
 
 // Get implements Searcher.
-func (l *Local) Get(_ context.Context, id event.StreamID) (Order, error) { return l.index.Get(id) }
+func (l *Local) Get(_ context.Context, id event.StreamID) (Order, error) {
+	index := l.source.Active()
+	o, err := index.Get(id)
+	for errors.Is(err, bleve.ErrorIndexClosed) && l.source.Active() != index {
+		index = l.source.Active()
+		o, err = index.Get(id)
+	}
+	return o, err
+}
 
 // Positions implements Searcher.
 func (l *Local) Positions(context.Context) ([]event.Position, error) {
-	all, _ := l.index.AllProgress()
+	all, _ := l.source.Active().AllProgress()
 	return positions(all), nil
 }
 
 // Wait implements Searcher. It is woken by the sink.
 func (l *Local) Wait(ctx context.Context, after []event.Position) ([]event.Position, error) {
 	for {
-		all, changed := l.index.AllProgress()
+		all, changed := l.source.Active().AllProgress()
 		missing := behind(all, after)
 		if len(missing) == 0 {
 			return positions(all), nil
@@ -114,7 +130,7 @@ func (l *Local) Wait(ctx context.Context, after []event.Position) ([]event.Posit
 
 // ParkedStream implements Searcher.
 func (l *Local) ParkedStream(_ context.Context, id event.StreamID) (bool, error) {
-	all, _ := l.index.AllProgress()
+	all, _ := l.source.Active().AllProgress()
 	return parked(all, id), nil
 }
 

@@ -39,7 +39,7 @@ func (q *localQuery) Searcher(ctx context.Context, r index.IndexReader, _ mappin
 	case all.err != nil:
 		return nil, errors.Join(all.err, all.close())
 	case len(all.list) == 0:
-		return searcher.NewMatchAllSearcher(ctx, r, 1, unscored)
+		return livingSearcher(ctx, r)
 	case len(all.list) == 1:
 		return all.list[0], nil
 	}
@@ -48,6 +48,22 @@ func (q *localQuery) Searcher(ctx context.Context, r index.IndexReader, _ mappin
 		return nil, errors.Join(err, all.close())
 	}
 	return both, nil
+}
+
+// livingSearcher finds everything but tombstones, which nothing else could find.
+func livingSearcher(ctx context.Context, r index.IndexReader) (search.Searcher, error) {
+	all, err := searcher.NewMatchAllSearcher(ctx, r, 1, unscored)
+	if err != nil {
+		return nil, err
+	}
+	deleted, err := searcher.NewTermSearcher(ctx, r, localindex.Deleted, localindex.FieldDeleted, 1, unscored)
+	switch {
+	case err != nil:
+		return nil, errors.Join(err, all.Close())
+	case deleted.Count() == 0:
+		return all, deleted.Close()
+	}
+	return searcher.NewBooleanSearcher(ctx, r, all, nil, deleted, unscored)
 }
 
 // searchers collects searchers, and the first error of making them.

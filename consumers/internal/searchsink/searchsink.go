@@ -22,12 +22,17 @@ func CheckPartition(p runner.Partition) error {
 
 // Fold is the fold of one batch. Reuse it for the next with Reset; it is not safe for concurrent use.
 type Fold struct {
+	// Evolve is how events change documents.
+	Evolve searchindex.Evolve
 	// Streams of the batch, in the order of their first event, and Docs, the document of each: as
 	// loaded at first, after Apply as folded.
 	Streams []event.StreamID
 	Docs    []searchindex.Document
-	// First is the index in the batch of each stream's first event.
+	// First is the index in the batch of each stream's first event; -1 where there is none, as there may be
+	// of a stream that is made anew.
 	First []int
+	// Anew are those that are made anew: they must not be loaded.
+	Anew []bool
 
 	index map[event.StreamID]int
 	start []event.Version
@@ -35,19 +40,29 @@ type Fold struct {
 
 // Reset takes up the streams of a batch, with empty documents.
 func (f *Fold) Reset(b *runner.Batch) {
-	f.Streams, f.Docs, f.First, f.start = f.Streams[:0], f.Docs[:0], f.First[:0], f.start[:0]
+	f.Streams, f.Docs, f.First, f.Anew, f.start = f.Streams[:0], f.Docs[:0], f.First[:0], f.Anew[:0], f.start[:0]
 	if f.index == nil {
 		f.index = make(map[event.StreamID]int, len(b.Events))
 	}
 	clear(f.index)
+	add := func(s event.StreamID, first int, anew bool) {
+		f.index[s] = len(f.Streams)
+		f.Streams, f.First, f.Anew = append(f.Streams, s), append(f.First, first), append(f.Anew, anew)
+	}
+	for _, h := range b.Heal {
+		if h.Failed == "" {
+			add(h.Stream, -1, true)
+		}
+	}
 	for i := range b.Events {
 		s := b.Events[i].Stream
-		if _, ok := f.index[s]; ok {
-			continue
+		at, ok := f.index[s]
+		switch {
+		case !ok:
+			add(s, i, false)
+		case f.First[at] < 0:
+			f.First[at] = i
 		}
-		f.index[s] = len(f.Streams)
-		f.Streams = append(f.Streams, s)
-		f.First = append(f.First, i)
 	}
 	f.Docs = append(f.Docs, make([]searchindex.Document, len(f.Streams))...)
 	f.start = append(f.start, make([]event.Version, len(f.Streams))...)
@@ -62,7 +77,7 @@ func (f *Fold) Apply(b *runner.Batch) error {
 	for i := range b.Events {
 		e := &b.Events[i]
 		at := f.index[e.Stream]
-		d, err := searchindex.Fold(f.Docs[at], e, b.Gaps[e.Stream])
+		d, err := f.Evolve.Fold(f.Docs[at], e, b.Gaps[e.Stream])
 		switch {
 		case err == nil:
 			f.Docs[at] = d
@@ -83,7 +98,11 @@ func (f *Fold) Changed(i int) bool { return f.Docs[i].Version != f.start[i] }
 
 // Next is the progress after a batch. Its error is event.ErrFenced where the batch does not follow from
 // what is stored: somebody else has been at work.
+// It is event.ErrUnavailable while readers are being switched to another version.
 func Next(p searchindex.Progress, b *runner.Batch, now time.Time) (searchindex.Progress, error) {
+	if p.Held {
+		return p, fmt.Errorf("%w: %s waits while readers are switched to another version", event.ErrUnavailable, b.Partition)
+	}
 	if p.Processed && Checkpoint(p) != b.From {
 		return p, fmt.Errorf("%w: the checkpoint of %s is at %d, not at %d where the batch begins", event.ErrFenced, b.Partition, p.Next, b.From.Next)
 	}
@@ -95,6 +114,9 @@ func Next(p searchindex.Progress, b *runner.Batch, now time.Time) (searchindex.P
 	}
 	for _, x := range b.Park {
 		next.Park(parked(x))
+	}
+	for _, h := range b.Heal {
+		next.Healed(h.Stream, h.Failed)
 	}
 	next.Processed = true
 	next.Writes++

@@ -46,7 +46,7 @@ func BenchmarkOrdersSink(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer store.Close()
-	sink, err := store.Sink(shop.Orders{})
+	sink, err := store.Sink(shop.Orders{}, 1)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -17,16 +17,16 @@ import (
 	customerv1 "github.com/cqrsflow/cqrsflow/schemas/customer/v1"
 )
 
-// Customers is the read model customers, version 1: one row a customer.
+// Customers is the read model customers: one row a customer.
 type Customers struct{}
 
-var _ postgres.ReadModel = Customers{}
+var _ postgres.Healable = Customers{}
 
 // Name is "customers".
 func (Customers) Name() string { return "customers" }
 
-// Version is 1.
-func (Customers) Version() int { return 1 }
+// Shape is 1.
+func (Customers) Shape() int { return 1 }
 
 // Migrations make the table.
 func (Customers) Migrations() fs.FS { return files("customers_v1") }
@@ -51,6 +51,14 @@ type customer struct {
 type spent struct {
 	Currency string `json:"currency"`
 	Cents    int64  `json:"cents"`
+}
+
+// Forget removes customers.
+func (Customers) Forget(ctx context.Context, tx pgx.Tx, _ string, streams []string) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM customers WHERE id = ANY($1)`, streams); err != nil {
+		return fmt.Errorf("forget customers: %w", err)
+	}
+	return nil
 }
 
 // Apply folds the batch.
@@ -127,7 +135,7 @@ func loadCustomers(ctx context.Context, tx pgx.Tx, b *runner.Batch) (map[event.S
 	}
 	slices.Sort(ids)
 	stored, _ := tx.Query(ctx, `SELECT id, version, orders, units, spent_cents, currency, spent_other, first_purchase, last_purchase
-		FROM customers_v1.customers WHERE id = ANY($1)`, ids)
+		FROM customers WHERE id = ANY($1)`, ids)
 	var read customer
 	var other []byte
 	_, err := pgx.ForEachRow(stored, []any{&read.id, &read.version, &read.orders, &read.units, &read.spentCents, &read.currency, &other,
@@ -173,7 +181,7 @@ func storeCustomers(ctx context.Context, tx pgx.Tx, rows map[event.StreamID]*cus
 			others[i] = string(text)
 		}
 	}
-	if _, err := tx.Exec(ctx, `INSERT INTO customers_v1.customers (id, version, orders, units, spent_cents, currency, spent_other, first_purchase, last_purchase)
+	if _, err := tx.Exec(ctx, `INSERT INTO customers (id, version, orders, units, spent_cents, currency, spent_other, first_purchase, last_purchase)
 		SELECT id, version, orders, units, spent_cents, currency, spent_other::jsonb, first_purchase, last_purchase
 		FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::date[], $9::date[])
 			AS u (id, version, orders, units, spent_cents, currency, spent_other, first_purchase, last_purchase)

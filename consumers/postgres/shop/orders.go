@@ -19,16 +19,16 @@ import (
 	orderv2 "github.com/cqrsflow/cqrsflow/schemas/order/v2"
 )
 
-// Orders is the read model orders, version 1: one row an order, its lines in a child table.
+// Orders is the read model orders: one row an order, its lines in a child table.
 type Orders struct{}
 
-var _ postgres.ReadModel = Orders{}
+var _ postgres.Healable = Orders{}
 
 // Name is "orders".
 func (Orders) Name() string { return "orders" }
 
-// Version is 1.
-func (Orders) Version() int { return 1 }
+// Shape is 1.
+func (Orders) Shape() int { return 1 }
 
 // Migrations make the tables.
 func (Orders) Migrations() fs.FS { return files("orders_v1") }
@@ -36,6 +36,17 @@ func (Orders) Migrations() fs.FS { return files("orders_v1") }
 // Views are orders and order_lines.
 func (Orders) Views() map[string]string {
 	return map[string]string{"orders": "orders", "order_lines": "order_lines"}
+}
+
+// Forget removes orders.
+func (Orders) Forget(ctx context.Context, tx pgx.Tx, _ string, streams []string) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM order_lines WHERE order_id = ANY($1)`, streams); err != nil {
+		return fmt.Errorf("forget order lines: %w", err)
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM orders WHERE id = ANY($1)`, streams); err != nil {
+		return fmt.Errorf("forget orders: %w", err)
+	}
+	return nil
 }
 
 // Apply folds the batch.
@@ -196,7 +207,7 @@ func loadOrders(ctx context.Context, tx pgx.Tx, b *runner.Batch) (*ordersFold, e
 	slices.Sort(ids)
 	rows, _ := tx.Query(ctx, `SELECT id, version, status, customer, total_cents, currency, units,
 		placed_at, paid_at, shipped_at, delivered_at, cancelled_at, cancel_reason
-		FROM orders_v1.orders WHERE id = ANY($1)`, ids)
+		FROM orders WHERE id = ANY($1)`, ids)
 	var id string
 	var read order
 	_, err := pgx.ForEachRow(rows, []any{&id, &read.version, &read.status, &read.customer, &read.totalCents, &read.currency, &read.units,
@@ -227,7 +238,7 @@ func (f *ordersFold) loadLines(ctx context.Context, tx pgx.Tx, b *runner.Batch) 
 		return nil
 	}
 	rows, _ := tx.Query(ctx, `SELECT order_id, sku, name, quantity, total_cents
-		FROM orders_v1.order_lines WHERE order_id = ANY($1) ORDER BY order_id, position`, ids)
+		FROM order_lines WHERE order_id = ANY($1) ORDER BY order_id, position`, ids)
 	var id string
 	var l line
 	_, err := pgx.ForEachRow(rows, []any{&id, &l.sku, &l.name, &l.quantity, &l.totalCents}, func() error {
@@ -279,7 +290,7 @@ func storeOrders(ctx context.Context, tx pgx.Tx, orders []*order) error {
 		}
 	}
 	// Only what the batch adds to the notes is passed: they are not loaded.
-	_, err := tx.Exec(ctx, `INSERT INTO orders_v1.orders AS o (id, version, status, customer, total_cents, currency, units, notes,
+	_, err := tx.Exec(ctx, `INSERT INTO orders AS o (id, version, status, customer, total_cents, currency, units, notes,
 			placed_at, paid_at, shipped_at, delivered_at, cancelled_at, cancel_reason, updated_at)
 		SELECT id, version, status, customer, total_cents, currency, units, notes::jsonb,
 			placed_at, paid_at, shipped_at, delivered_at, cancelled_at, cancel_reason, updated_at
@@ -314,7 +325,7 @@ func storeLines(ctx context.Context, tx pgx.Tx, orders []*order) error {
 		}
 	}
 	if len(replaced) > 0 {
-		if _, err := tx.Exec(ctx, `DELETE FROM orders_v1.order_lines WHERE order_id = ANY($1)`, replaced); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM order_lines WHERE order_id = ANY($1)`, replaced); err != nil {
 			return fmt.Errorf("replace order lines: %w", err)
 		}
 	}
@@ -332,7 +343,7 @@ func storeLines(ctx context.Context, tx pgx.Tx, orders []*order) error {
 			names, quantities, totals = append(names, postgres.Text(l.name)), append(quantities, l.quantity), append(totals, l.totalCents)
 		}
 	}
-	if _, err := tx.Exec(ctx, `INSERT INTO orders_v1.order_lines (order_id, position, sku, name, quantity, total_cents)
+	if _, err := tx.Exec(ctx, `INSERT INTO order_lines (order_id, position, sku, name, quantity, total_cents)
 		SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::int[], $6::bigint[])`,
 		ids, positions, skus, names, quantities, totals); err != nil {
 		return fmt.Errorf("store order lines: %w", err)

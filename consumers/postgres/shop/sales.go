@@ -15,8 +15,9 @@ import (
 	orderv1 "github.com/cqrsflow/cqrsflow/schemas/order/v1"
 )
 
-// DailySales is the read model daily_sales, version 1: what was paid on a day, by currency. Its rows
-// have no version: that an event counts once is the checkpoint's doing.
+// DailySales is the read model daily_sales: what was paid on a day, by currency. Its rows have no
+// version: that an event counts once is the checkpoint's doing. Nor do they tell streams apart: where
+// they are wrong, only a rebuild puts them right.
 type DailySales struct{}
 
 var _ postgres.ReadModel = DailySales{}
@@ -24,8 +25,8 @@ var _ postgres.ReadModel = DailySales{}
 // Name is "daily_sales".
 func (DailySales) Name() string { return "daily_sales" }
 
-// Version is 1.
-func (DailySales) Version() int { return 1 }
+// Shape is 1.
+func (DailySales) Shape() int { return 1 }
 
 // Migrations make the table, and the view that sums the partitions.
 func (DailySales) Migrations() fs.FS { return files("daily_sales_v1") }
@@ -82,7 +83,7 @@ func addSales(ctx context.Context, tx pgx.Tx, partition int32, sums map[salesKey
 		s := sums[k]
 		days[i], currencies[i], orders[i], units[i], cents[i] = k.day, k.currency, s.orders, s.units, s.cents
 	}
-	if _, err := tx.Exec(ctx, `INSERT INTO daily_sales_v1.partition_sales AS s (day, currency, partition, orders, units, revenue_cents)
+	if _, err := tx.Exec(ctx, `INSERT INTO partition_sales AS s (day, currency, partition, orders, units, revenue_cents)
 		SELECT day, currency, $1, orders, units, revenue_cents
 		FROM unnest($2::date[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[]) AS u (day, currency, orders, units, revenue_cents)
 		ON CONFLICT (day, currency, partition) DO UPDATE SET orders = s.orders + excluded.orders, units = s.units + excluded.units,

@@ -68,7 +68,7 @@ func project(t *testing.T, log *logtest.Log, store *postgres.Store, edit func(*r
 		if edit != nil {
 			edit(&base)
 		}
-		r, err := store.Runner(p, base)
+		r, err := store.Runner(p, 1, base)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -248,7 +248,7 @@ func TestGapStopsAndRefusedAmountParks(t *testing.T) {
 		if p.Model.Name() == "daily_sales" {
 			continue // its rows have no versions
 		}
-		sink, err := store.Sink(p.Model)
+		sink, err := store.Sink(p.Model, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -311,7 +311,7 @@ func TestNoPlanOfAnEmptyTableStays(t *testing.T) {
 		if p.Model.Name() == "daily_sales" {
 			continue // it reads nothing
 		}
-		sink, err := store.Sink(p.Model)
+		sink, err := store.Sink(p.Model, 1)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,9 +13,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cqrsflow/cqrsflow/consumers/elasticsearch"
+	"github.com/cqrsflow/cqrsflow/consumers/rebuild"
 	"github.com/cqrsflow/cqrsflow/consumers/runner"
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/integration/containers"
+	"github.com/cqrsflow/cqrsflow/internal/searchindex"
 	"github.com/cqrsflow/cqrsflow/internal/searchindex/elastic"
 	"github.com/cqrsflow/cqrsflow/query/search"
 )
@@ -32,9 +34,13 @@ func connect(t *testing.T) *elastic.Client {
 		Prefix: strings.ToLower(name("t%d-%d", time.Now().UnixNano(), made.Add(1)))})
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		for _, index := range []string{client.Index, client.ProgressIndex} {
-			remove(t, client, index)
+		ctx := context.WithoutCancel(t.Context()) // a test's own has ended by the time of its cleanup
+		r, err := client.ReadRegistry(ctx)
+		require.NoError(t, err)
+		for version := range r.Last {
+			require.NoError(t, client.At(version+1).Remove(ctx))
 		}
+		remove(t, client, client.RegistryIndex)
 		client.Close()
 	})
 	return client
@@ -48,9 +54,19 @@ func remove(t *testing.T, client *elastic.Client, index string) {
 
 func on(t *testing.T, client *elastic.Client) *backend {
 	t.Helper()
-	sink, err := elasticsearch.New(elasticsearch.Config{Client: client, BulkBytes: 256 << 10})
+	cfg := elasticsearch.Config{Client: client, BulkBytes: 256 << 10}
+	sink, err := elasticsearch.New(cfg)
 	require.NoError(t, err)
-	return &backend{sink: sink, reader: search.NewElasticsearch(client), retry: sink.Retry, drop: sink.Drop}
+	versions, err := elasticsearch.NewVersions(cfg)
+	require.NoError(t, err)
+	return &backend{sink: sink, reader: search.NewElasticsearch(client), retry: sink.Retry, drop: sink.Drop, versions: versions,
+		evolving: func(e searchindex.Evolve) runner.Sink {
+			other := cfg
+			other.Evolve = e
+			sink, err := elasticsearch.New(other)
+			require.NoError(t, err)
+			return sink
+		}}
 }
 
 func TestElasticsearch(t *testing.T) {
@@ -136,32 +152,109 @@ func TestElasticsearchIndexDeleted(t *testing.T) {
 	require.Equal(t, []string{"c", "b", "a"}, ids)
 }
 
-// Readers see one version or another, and nothing in between.
-func TestElasticsearchActivate(t *testing.T) {
+// A process is killed between the steps of a switch: another one goes on with it, and it can no longer be given up.
+func TestElasticsearchSwitchCutShort(t *testing.T) {
 	client := connect(t)
 	b := on(t, client)
+	v := b.versions.(*elasticsearch.Versions)
 	s := open(t, b, 0)
-	s.place(order{id: "new", customer: "c"})
+	s.place(order{id: "o", customer: "c"})
 	s.apply()
-	// The version before, which readers still search.
-	old := client.Index + "-old"
-	t.Cleanup(func() { remove(t, client, old) })
-	require.NoError(t, client.Do(t.Context(), http.MethodPut, "/"+old, elastic.JSON, []byte(`{}`), nil))
-	actions := name(`{"actions":[{"remove":{"index":%q,"alias":%q}},{"add":{"index":%q,"alias":%q}}]}`, client.Index, client.Read, old, client.Read)
-	require.NoError(t, client.Do(t.Context(), http.MethodPost, "/_aliases", elastic.JSON, []byte(actions), nil))
-
-	s.reopen() // does not take the readers along
-	_, err := b.reader.Get(t.Context(), "new")
-	require.ErrorIs(t, err, event.ErrNotFound)
-	for range 2 {
-		require.NoError(t, client.Activate(t.Context()))
-		_, err = b.reader.Get(t.Context(), "new")
+	held := func() bool {
+		p, _, err := client.ReadProgress(t.Context(), "order.events.0")
 		require.NoError(t, err)
+		return p.Held
 	}
-	var holders map[string]json.RawMessage
-	require.NoError(t, client.Do(t.Context(), http.MethodGet, "/_alias/"+client.Read, elastic.JSON, nil, &holders))
-	require.Len(t, holders, 1)
-	require.Contains(t, holders, client.Index)
+	hold := func() {
+		p, _, err := client.ReadProgress(t.Context(), "order.events.0")
+		require.NoError(t, err)
+		next := p.Clone()
+		next.Held = true
+		_, ok, err := client.PutProgress(t.Context(), next, p)
+		require.NoError(t, err)
+		require.True(t, ok)
+	}
+	next, _, err := v.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = v.Prepare(t.Context(), next.Number)
+	require.NoError(t, err)
+
+	// Killed while the old one is held: it goes on where the new one does not catch up, and where that is cancelled.
+	hold()
+	s.pay("o")
+	require.ErrorIs(t, s.try(), event.ErrUnavailable)
+	switched, err := v.Switch(t.Context(), next.Number, upTo(5000))
+	require.NoError(t, err)
+	require.False(t, switched)
+	require.False(t, held())
+	hold()
+	_, err = v.Cancel(t.Context())
+	require.NoError(t, err)
+	require.False(t, held())
+	s.apply()
+	hold()
+	_, err = v.Versions(t.Context())
+	require.NoError(t, err)
+	require.False(t, held(), "nothing is being built: whoever cancelled was killed")
+
+	next, _, err = v.Begin(t.Context())
+	require.NoError(t, err)
+	sink, err := v.Prepare(t.Context(), next.Number)
+	require.NoError(t, err)
+	other := &shop{t: t, b: b, sink: sink, versions: map[event.StreamID]event.Version{}}
+	other.reopen()
+	other.place(order{id: "o", customer: "new"})
+	other.pay("o")
+	require.NoError(t, other.try())
+
+	// Killed when it was recorded that the new one is complete.
+	hold()
+	_, err = client.ChangeRegistry(t.Context(), func(r *searchindex.Registry) (bool, error) {
+		return r.Switch(next.Number, searchindex.Switching, time.Now()), nil
+	})
+	require.NoError(t, err)
+	_, err = v.Cancel(t.Context())
+	require.ErrorIs(t, err, event.ErrInvalid)
+	require.True(t, held())
+	// Killed when the aliases had moved.
+	require.NoError(t, client.At(next.Number).Publish(t.Context(), client))
+	require.NoError(t, client.At(next.Number).Publish(t.Context(), client))
+	require.ErrorIs(t, client.Publish(t.Context(), client.At(7)), event.ErrFenced, "not from what readers do not see")
+	switched, err = v.Switch(t.Context(), next.Number, upTo(2))
+	require.NoError(t, err)
+	require.True(t, switched)
+	got, err := b.reader.Get(t.Context(), "o")
+	require.NoError(t, err)
+	require.Equal(t, "new", got.Customer)
+	for _, alias := range []string{client.Read, client.ProgressAlias} {
+		var holders map[string]json.RawMessage
+		require.NoError(t, client.Do(t.Context(), http.MethodGet, "/_alias/"+alias, elastic.JSON, nil, &holders))
+		require.Len(t, holders, 1)
+	}
+	require.ErrorIs(t, s.try(), event.ErrUnavailable, "the retired one stays held")
+	require.NoError(t, v.Drop(t.Context(), 1))
+	_, err = b.sink.Open(t.Context(), partition(0))
+	require.ErrorIs(t, err, event.ErrUnavailable, "what was dropped is not made again")
+}
+
+// Indexes of a program that recorded no versions.
+func TestElasticsearchBeforeVersions(t *testing.T) {
+	client := connect(t)
+	s := open(t, on(t, client), 0)
+	s.place(order{id: "o", customer: "c"})
+	s.apply()
+	remove(t, client, client.RegistryIndex)
+	actions := name(`{"actions":[{"remove":{"index":%q,"alias":%q}}]}`, client.ProgressIndex, client.ProgressAlias)
+	require.NoError(t, client.Do(t.Context(), http.MethodPost, "/_aliases", elastic.JSON, []byte(actions), nil))
+	b := on(t, client)
+	require.NoError(t, b.versions.(*elasticsearch.Versions).Open(t.Context()))
+	all, err := b.versions.Versions(t.Context())
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	require.Equal(t, rebuild.Active, all[0].State)
+	at, err := b.reader.Positions(t.Context())
+	require.NoError(t, err)
+	require.Len(t, at, 1)
 }
 
 // An index of another definition is not written.

@@ -10,8 +10,10 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/cqrsflow/cqrsflow/consumers/rebuild"
 	"github.com/cqrsflow/cqrsflow/consumers/runner"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/internal/searchindex"
 	"github.com/cqrsflow/cqrsflow/query/search"
 	typev1 "github.com/cqrsflow/cqrsflow/schemas/cqrsflow/type/v1"
 	orderv1 "github.com/cqrsflow/cqrsflow/schemas/order/v1"
@@ -24,6 +26,12 @@ type backend struct {
 	reader search.Searcher
 	// mark sets an operator's mark on the parked events of a stream.
 	retry, drop func(ctx context.Context, stream event.StreamID) (int, error)
+	// versions are those of the read model; the sink and the marks are of the first.
+	versions rebuild.Store
+	// evolving is the sink of the first version, with another way to change documents.
+	evolving func(searchindex.Evolve) runner.Sink
+	// rewinds: a document that is ahead of the log can be healed.
+	rewinds bool
 }
 
 // epoch is when the first event of a shop happens; each further one a minute later.
@@ -39,6 +47,7 @@ func partition(n int32) runner.Partition {
 type shop struct {
 	t         *testing.T
 	b         *backend
+	sink      runner.Sink
 	partition int32
 	session   runner.Session
 	at        runner.Checkpoint
@@ -49,7 +58,7 @@ type shop struct {
 
 func open(t *testing.T, b *backend, number int32) *shop {
 	t.Helper()
-	s := &shop{t: t, b: b, partition: number, versions: map[event.StreamID]event.Version{}}
+	s := &shop{t: t, b: b, sink: b.sink, partition: number, versions: map[event.StreamID]event.Version{}}
 	s.reopen()
 	return s
 }
@@ -57,7 +66,7 @@ func open(t *testing.T, b *backend, number int32) *shop {
 // reopen takes the partition over.
 func (s *shop) reopen() {
 	s.t.Helper()
-	session, err := s.b.sink.Open(s.t.Context(), partition(s.partition))
+	session, err := s.sink.Open(s.t.Context(), partition(s.partition))
 	require.NoError(s.t, err)
 	s.t.Cleanup(func() { require.NoError(s.t, session.Close()) })
 	s.session = session

@@ -56,9 +56,9 @@ func (p *Progress) History(ctx context.Context) (n int64, err error) {
 	return n, err
 }
 
-// Search is the checkpoint of search.
+// Search is the checkpoint of search, of the version that readers see.
 func (p *Progress) Search(ctx context.Context) (n int64, err error) {
-	all, err := p.search.AllProgress(ctx)
+	all, err := p.search.ReadersProgress(ctx)
 	if err != nil {
 		return 0, err
 	}

@@ -48,13 +48,21 @@ func (b *Bulk) Bytes() int { return len(b.buf) }
 // Add adds a document, to be indexed under its stream's version: an older one is replaced, the same or a
 // newer one stays. replaces says that there must be one. tag comes back with its result.
 func (b *Bulk) Add(tag int, d *searchindex.Document, replaces bool) error {
+	return b.add(tag, d, "external", replaces)
+}
+
+// AddAnew is Add, but that the same version is replaced, too.
+func (b *Bulk) AddAnew(tag int, d *searchindex.Document) error {
+	return b.add(tag, d, "external_gte", false)
+}
+
+func (b *Bulk) add(tag int, d *searchindex.Document, versionType string, replaces bool) error {
 	line := append(b.buf, `{"index":{"_id":"`...)
 	line = append(line, d.ID...) // a stream ID needs no escaping
 	line = append(line, `","version":`...)
 	line = strconv.AppendInt(line, int64(d.Version), 10)
-	line = append(line, `,"version_type":"external"}}`+"\n"...)
-	b.fields.of(d)
-	line, err := appendDocument(line, d, &b.fields)
+	line = append(append(append(line, `,"version_type":"`...), versionType...), `"}}`+"\n"...)
+	line, err := b.encode(line, d)
 	if err != nil {
 		return fmt.Errorf("encode the search document of %s: %w", d.ID, err)
 	}
@@ -62,6 +70,15 @@ func (b *Bulk) Add(tag int, d *searchindex.Document, replaces bool) error {
 	b.buf = append(line, '\n')
 	b.items = append(b.items, item{tag: tag, start: start, end: len(b.buf), replaces: replaces})
 	return nil
+}
+
+func (b *Bulk) encode(line []byte, d *searchindex.Document) ([]byte, error) {
+	if d.Deleted { // nothing of it is indexed but its ID and version
+		stone, err := d.Tombstone()
+		return append(line, stone...), err
+	}
+	b.fields.of(d)
+	return appendDocument(line, d, &b.fields)
 }
 
 func (s *searched) of(d *searchindex.Document) {

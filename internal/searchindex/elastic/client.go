@@ -81,7 +81,8 @@ type Client struct {
 	pool   *http.Transport
 }
 
-// Connect makes a client. It does not talk to the server yet. Its error wraps event.ErrConfig.
+// Connect makes a client, of version 1 of the read model. It does not talk to the server yet. Its error
+// wraps event.ErrConfig.
 func Connect(cfg Config) (*Client, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -107,7 +108,7 @@ func Connect(cfg Config) (*Client, error) {
 	for i, u := range cfg.URLs {
 		servers[i] = redact(u)
 	}
-	return &Client{Names: namesOf(cfg.Prefix), cfg: cfg, es: es, server: strings.Join(servers, ", "), pool: transport}, nil
+	return &Client{Names: namesOf(cfg.Prefix, 1), cfg: cfg, es: es, server: strings.Join(servers, ", "), pool: transport}, nil
 }
 
 // Close gives up idle connections.

@@ -71,6 +71,15 @@ func (c *Client) PutProgress(ctx context.Context, p searchindex.Progress, was St
 // last write left it: partitions are looked up where the first write made them visible, and then read
 // in real time.
 func (c *Client) AllProgress(ctx context.Context) ([]searchindex.Progress, error) {
+	return c.progressIn(ctx, c.ProgressIndex)
+}
+
+// ReadersProgress is AllProgress of the version that readers see.
+func (c *Client) ReadersProgress(ctx context.Context) ([]searchindex.Progress, error) {
+	return c.progressIn(ctx, c.ProgressAlias)
+}
+
+func (c *Client) progressIn(ctx context.Context, index string) ([]searchindex.Progress, error) {
 	var listed struct {
 		Hits struct {
 			Hits []struct {
@@ -80,7 +89,7 @@ func (c *Client) AllProgress(ctx context.Context) ([]searchindex.Progress, error
 	}
 	const most = 10_000 // what one search returns; partitions are fewer
 	query := []byte(`{"_source":false,"size":` + strconv.Itoa(most) + `}`)
-	err := c.Do(ctx, http.MethodPost, "/"+c.ProgressIndex+"/_search?filter_path=hits.hits._id", JSON, query, &listed)
+	err := c.Do(ctx, http.MethodPost, "/"+index+"/_search?filter_path=hits.hits._id", JSON, query, &listed)
 	if err != nil {
 		return nil, c.notMade(fmt.Errorf("list the progress of search: %w", err))
 	}
@@ -92,10 +101,10 @@ func (c *Client) AllProgress(ctx context.Context) ([]searchindex.Progress, error
 		ids[i] = h.ID
 	}
 	out := make([]searchindex.Progress, 0, len(ids))
-	err = c.MultiGet(ctx, c.ProgressIndex, ids, func(_ int, source json.RawMessage) error {
+	err = c.MultiGet(ctx, index, ids, func(_ int, source json.RawMessage) error {
 		var p searchindex.Progress
 		if err := json.Unmarshal(source, &p); err != nil {
-			return fmt.Errorf("%w: the progress in %s: %w", event.ErrCorrupt, c.ProgressIndex, err)
+			return fmt.Errorf("%w: the progress in %s: %w", event.ErrCorrupt, index, err)
 		}
 		out = append(out, p)
 		return nil

@@ -9,9 +9,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/internal/searchindex"
 )
 
-// definition numbers the mapping below; it changes with searchindex.Version or when the mapping does.
+// definition numbers the mapping below; it changes with searchindex.Shape or when the mapping does.
 const definition = 1
 
 type object = map[string]any
@@ -58,10 +59,19 @@ func progress() object {
 	}
 }
 
-// Setup makes what is missing of the indexes and aliases, and returns the generation of the index of
-// documents. It may be called at any time, by several processes at once. The read alias is made where
-// there is none; Activate moves it from another version.
+// Setup makes what is missing of the indexes and aliases of the client's version, and returns the
+// generation of the index of documents. It may be called at any time, by several processes at once. Readers
+// get the version where the registry says that it is the active one, and they have none. A version that
+// was dropped or retired is event.ErrUnavailable: whoever feeds it has yet to hear of that.
 func (c *Client) Setup(ctx context.Context) (generation string, err error) {
+	r, err := c.ReadRegistry(ctx)
+	if err != nil {
+		return "", err
+	}
+	v, ok := r.Get(c.Version)
+	if !ok || v.State == searchindex.Retired {
+		return "", fmt.Errorf("%w: version %d of %s has been dropped or retired", event.ErrUnavailable, c.Version, searchindex.Name)
+	}
 	if err := c.create(ctx, c.Index, documents(c.cfg.Shards, c.Write, uuid.NewString())); err != nil {
 		return "", err
 	}
@@ -85,12 +95,16 @@ func (c *Client) Setup(ctx context.Context) (generation string, err error) {
 			"delete it, and it is built anew", event.ErrConfig, c.Index, meta.Definition, definition)
 	}
 	add := []object{addAlias(c.Index, c.Write)}
-	err = c.Do(ctx, http.MethodGet, "/_alias/"+c.Read, JSON, nil, nil)
-	switch {
-	case IsStatus(err, http.StatusNotFound):
-		add = append(add, addAlias(c.Index, c.Read))
-	case err != nil:
-		return "", fmt.Errorf("look at alias %s: %w", c.Read, err)
+	if v.State == searchindex.Active {
+		for alias, index := range map[string]string{c.Read: c.Index, c.ProgressAlias: c.ProgressIndex} {
+			holder, err := c.holder(ctx, alias)
+			if err != nil {
+				return "", err
+			}
+			if holder == "" {
+				add = append(add, addAlias(index, alias))
+			}
+		}
 	}
 	if err := c.alias(ctx, add); err != nil {
 		return "", err
@@ -98,20 +112,51 @@ func (c *Client) Setup(ctx context.Context) (generation string, err error) {
 	return meta.Generation, nil
 }
 
-// Activate lets readers search this version, and no other, from one moment to the next.
-func (c *Client) Activate(ctx context.Context) error {
-	var holders map[string]json.RawMessage
-	err := c.Do(ctx, http.MethodGet, "/_alias/"+c.Read, JSON, nil, &holders)
-	if err != nil && !IsStatus(err, http.StatusNotFound) {
-		return fmt.Errorf("look at alias %s: %w", c.Read, err)
+// Publish lets readers see this version in place of an old one, documents and progress from one moment to
+// the next. Where readers see neither of them, nothing changes, and the error is event.ErrFenced.
+func (c *Client) Publish(ctx context.Context, old *Client) error {
+	holder, err := c.holder(ctx, c.Read)
+	if err != nil || holder == c.Index {
+		return err
 	}
-	actions := []object{addAlias(c.Index, c.Read)}
+	actions := []object{addAlias(c.Index, c.Read), addAlias(c.ProgressIndex, c.ProgressAlias)}
+	if holder != "" { // else somebody deleted the index
+		remove := func(index, alias string) object {
+			return object{"remove": object{"index": index, "alias": alias, "must_exist": true}}
+		}
+		actions = append(actions, remove(old.Index, c.Read), remove(old.ProgressIndex, c.ProgressAlias))
+	}
+	err = c.alias(ctx, actions)
+	if IsStatus(err, http.StatusNotFound) {
+		if holder, herr := c.holder(ctx, c.Read); herr != nil || holder == c.Index {
+			return herr // another process has done the same
+		}
+		return fmt.Errorf("%w: readers of search see another version than %d and %d: %w", event.ErrFenced, old.Version, c.Version, err)
+	}
+	return err
+}
+
+// holder is the index that an alias stands for; empty where there is none.
+func (c *Client) holder(ctx context.Context, alias string) (string, error) {
+	var holders map[string]json.RawMessage
+	err := c.Do(ctx, http.MethodGet, "/_alias/"+alias, JSON, nil, &holders)
+	if err != nil && !IsStatus(err, http.StatusNotFound) {
+		return "", fmt.Errorf("look at alias %s: %w", alias, err)
+	}
 	for name := range holders {
-		if name != c.Index {
-			actions = append(actions, object{"remove": object{"index": name, "alias": c.Read}})
+		return name, nil
+	}
+	return "", nil
+}
+
+// Remove deletes the indexes of the client's version.
+func (c *Client) Remove(ctx context.Context) error {
+	for _, index := range []string{c.Index, c.ProgressIndex} {
+		if err := c.Do(ctx, http.MethodDelete, "/"+index+"?ignore_unavailable=true", JSON, nil, nil); err != nil {
+			return fmt.Errorf("delete search index %s: %w", index, err)
 		}
 	}
-	return c.alias(ctx, actions)
+	return nil
 }
 
 func addAlias(index, alias string) object {

@@ -33,6 +33,15 @@ func (c *cache) add(docs []searchindex.Document) {
 	}
 }
 
+func (c *cache) remove(ids []event.StreamID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range ids {
+		delete(c.mu.young, id)
+		delete(c.mu.old, id)
+	}
+}
+
 func (c *cache) get(id event.StreamID) (searchindex.Document, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -27,6 +27,8 @@ type Config struct {
 	// Dir is the directory that holds the index, in a directory of its own for each version of the read
 	// model. It is made where it is missing. Required.
 	Dir string
+	// Version is whose index Open opens; default 1.
+	Version int
 	// CachedDocuments is how many of the documents written last are kept in memory, at least, so that the
 	// next event of the same order need not read them back. Default 10,000.
 	CachedDocuments int
@@ -37,6 +39,9 @@ type Config struct {
 func (c Config) withDefaults() (Config, error) {
 	if c.CachedDocuments == 0 {
 		c.CachedDocuments = 10_000
+	}
+	if c.Version == 0 {
+		c.Version = 1
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -72,14 +77,14 @@ type Index struct {
 	}
 }
 
-// Open opens the index of this version of the read model, making it where there is none. Its error wraps
+// Open opens the index of a version of the read model, making it where there is none. Its error wraps
 // dirlock.ErrLocked and event.ErrUnavailable when another process has it open.
 func Open(cfg Config) (*Index, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	name := searchindex.IndexName(searchindex.Version)
+	name := searchindex.IndexName(cfg.Version)
 	path := filepath.Join(cfg.Dir, name)
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open search index: %w", err)
@@ -178,6 +183,22 @@ func (x *Index) Close() error {
 	}
 	return nil
 }
+
+// discard closes the index without making pending batches durable: it is not wanted any more.
+func (x *Index) discard() error {
+	x.mu.Lock()
+	if x.mu.closed {
+		x.mu.Unlock()
+		return nil
+	}
+	x.mu.closed = true
+	x.announce()
+	x.mu.Unlock()
+	return x.release()
+}
+
+// Active makes an index a source of itself for readers, see Set.
+func (x *Index) Active() *Index { return x }
 
 // Flush waits until everything written so far is durable.
 func (x *Index) Flush(ctx context.Context) error {

@@ -37,6 +37,9 @@ const (
 	// FieldStatus and FieldCustomer are exact, for filters and facets.
 	FieldStatus   = "status"
 	FieldCustomer = "customer"
+	// FieldDeleted holds Deleted in tombstones, which have no other field that is indexed.
+	FieldDeleted = "deleted"
+	Deleted      = "yes"
 	// FieldNewest is what lists are sorted by, see Newest. It is unique.
 	FieldNewest = "newest"
 )
@@ -60,7 +63,7 @@ func newMapping() *mapping.IndexMappingImpl {
 
 // newDocument turns a document into what bleve indexes.
 func newDocument(d *searchindex.Document) (*document.Document, error) {
-	source, err := json.Marshal(d)
+	source, err := sourceOf(d)
 	if err != nil {
 		return nil, fmt.Errorf("encode the search document of %s: %w", d.ID, err)
 	}
@@ -70,6 +73,10 @@ func newDocument(d *searchindex.Document) (*document.Document, error) {
 		out.Fields = append(out.Fields, document.NewTextFieldCustom(name, nil, value, options, a))
 	}
 	add(FieldDocument, source, stored, nil)
+	if d.Deleted {
+		add(FieldDeleted, []byte(Deleted), exact, nil)
+		return out, nil
+	}
 	if keys := d.Keys(); len(keys) > 0 {
 		var b []byte
 		for i, k := range keys {
@@ -101,6 +108,13 @@ func newDocument(d *searchindex.Document) (*document.Document, error) {
 	add(FieldCustomer, []byte(d.Customer), faceted, nil)
 	add(FieldNewest, []byte(Newest(d.PlacedNanos(), string(d.ID))), faceted, nil)
 	return out, nil
+}
+
+func sourceOf(d *searchindex.Document) ([]byte, error) {
+	if d.Deleted {
+		return d.Tombstone()
+	}
+	return json.Marshal(d)
 }
 
 // Newest is the sort key of an order placed at that time: text that sorts newest first, and by ID where

@@ -28,8 +28,8 @@ func (x *Index) Load(ids []event.StreamID, docs []searchindex.Document) error {
 func (x *Index) Get(id event.StreamID) (searchindex.Document, error) {
 	var d searchindex.Document
 	found, err := x.read(id, &d)
-	if err == nil && !found {
-		err = fmt.Errorf("order %s: %w", id, event.ErrNotFound)
+	if err == nil && (!found || d.Deleted) {
+		return searchindex.Document{}, fmt.Errorf("order %s: %w", id, event.ErrNotFound)
 	}
 	return d, err
 }

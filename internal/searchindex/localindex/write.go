@@ -21,10 +21,10 @@ const maxPending = 64
 // roomTimeout is how long a batch waits for earlier ones to become durable before the disk counts as down.
 const roomTimeout = 10 * time.Second
 
-// Write indexes documents and stores a partition's progress, in one step. The documents, and what they
-// hold, must not be changed afterwards. One caller at a time may write a partition. It fails with
+// Write indexes documents, forgets those of streams that are gone, and stores a partition's progress, in
+// one step. The documents, and what they hold, must not be changed afterwards. One caller at a time may write a partition. It fails with
 // event.ErrUnavailable where the disk does not take what was written before.
-func (x *Index) Write(ctx context.Context, p searchindex.Progress, docs []searchindex.Document) error {
+func (x *Index) Write(ctx context.Context, p searchindex.Progress, docs []searchindex.Document, gone ...event.StreamID) error {
 	if err := x.acquire(ctx); err != nil {
 		return fmt.Errorf("write search index %s: %w", x.path, err)
 	}
@@ -34,6 +34,9 @@ func (x *Index) Write(ctx context.Context, p searchindex.Progress, docs []search
 	if err := fill(b, &p, docs); err != nil {
 		release()
 		return err
+	}
+	for _, id := range gone {
+		b.Delete(string(id))
 	}
 	if _, listed := x.Progress(id); !listed {
 		// Lists must reach the index in the order in which they were made.
@@ -57,6 +60,7 @@ func (x *Index) Write(ctx context.Context, p searchindex.Progress, docs []search
 		return fmt.Errorf("%w: write search index %s: %w", event.ErrUnavailable, x.path, err)
 	}
 	x.docs.add(docs)
+	x.docs.remove(gone)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.mu.progress[id] = p
