@@ -11,6 +11,7 @@
 package stats
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/cqrsflow/cqrsflow/event"
@@ -28,4 +29,9 @@ var (
 
 func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{event.ErrInvalid}, args...)...)
+}
+
+// undecided reports whether units could not be compared, but may be when there are more of them.
+func undecided(err error) bool {
+	return errors.Is(err, ErrTooFew) || errors.Is(err, ErrNoVariance) || errors.Is(err, ErrBaseline)
 }
