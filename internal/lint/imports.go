@@ -133,8 +133,10 @@ var rules = []rule{
 	},
 	{
 		number: 9, says: "experiment imports event and gonum: statistics and assignment know no engine, no store and no domain",
-		about:  func(pkg string) bool { return under(pkg, "experiment") },
-		allows: func(_ string, i imported) bool { return i.third(gonum) || i.ours == "event" || under(i.ours, "experiment") },
+		about: func(pkg string) bool { return under(pkg, "experiment") },
+		allows: func(_ string, i imported) bool {
+			return i.third(gonum) || i.ours == "event" || under(i.ours, "experiment")
+		},
 	},
 }
 
