@@ -147,13 +147,14 @@ func TestSeveralVariants(t *testing.T) {
 		verdict Verdict
 		variant string
 	}{
-		"both better":             {three(23, 24, 20, 20), Better, "other"},
-		"both better, one harms":  {three(23, 24, 20, 70), Better, "candidate"},
-		"both better, both harm":  {three(23, 24, 70, 70), Harmful, "other"},
-		"one worse, one nothing":  {three(17, 20.1, 20, 20), Worse, "candidate"},
-		"one worse, one better":   {three(17, 23, 20, 20), Better, "other"},
-		"one harms, one nothing":  {three(20, 20, 70, 20), Inconclusive, ""},
-		"both harm, nothing else": {three(20, 20, 70, 70), Harmful, ""},
+		"both better":                 {three(23, 24, 20, 20), Better, "other"},
+		"both better, one harms":      {three(23, 24, 20, 70), Better, "candidate"},
+		"both better, the best harms": {three(24, 23, 70, 20), Better, "other"},
+		"both better, both harm":      {three(23, 24, 70, 70), Harmful, "other"},
+		"one worse, one nothing":      {three(17, 20.1, 20, 20), Worse, "candidate"},
+		"one worse, one better":       {three(17, 23, 20, 20), Better, "other"},
+		"one harms, one nothing":      {three(20, 20, 70, 20), Inconclusive, ""},
+		"both harm, nothing else":     {three(20, 20, 70, 70), Harmful, ""},
 	} {
 		r, err := Judge(p, tc.d)
 		require.NoError(t, err, name)
