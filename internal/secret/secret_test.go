@@ -41,7 +41,7 @@ func TestSecretsAreMaskedHoweverTheyAreShown(t *testing.T) {
 		}
 		shown += string(j)
 	}
-	for _, form := range []string{open, fmt.Sprintf("%x", open), fmt.Sprintf("%X", open), fmt.Sprint([]byte(open))[1:20], base64.StdEncoding.EncodeToString([]byte(open))} {
+	for _, form := range []string{open, fmt.Sprintf("%x", open), fmt.Sprintf("%X", open), fmt.Sprintf("%d", []byte(open))[1:20], base64.StdEncoding.EncodeToString([]byte(open))} {
 		if strings.Contains(shown, form) {
 			t.Errorf("%q is shown", form)
 		}

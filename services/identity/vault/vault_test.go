@@ -446,7 +446,7 @@ func TestFieldsAndKeysAreMasked(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
 		shown += fmt.Sprintf(verb, f) + fmt.Sprintf(verb, v.keks)
 	}
-	for _, form := range []string{email, fmt.Sprintf("%x", email), strings.Trim(fmt.Sprint([]byte(email)), "[]"), strings.Trim(fmt.Sprint(kek), "[]")} {
+	for _, form := range []string{email, fmt.Sprintf("%x", email), strings.Trim(fmt.Sprintf("%d", []byte(email)), "[]"), strings.Trim(fmt.Sprintf("%d", kek), "[]")} {
 		if strings.Contains(shown, form) {
 			t.Errorf("%q is shown", form)
 		}
