@@ -46,8 +46,9 @@ func TestSecretsAreMaskedHoweverTheyAreShown(t *testing.T) {
 			t.Errorf("%q is shown", form)
 		}
 	}
-	if !strings.Contains(shown, Masked) {
-		t.Error("nothing says that something is hidden")
+	j, err := json.Marshal(map[string]any{"t": h.Public, "b": h.bytes})
+	if err != nil || string(j) != `{"b":"[secret]","t":"[secret]"}` || !strings.Contains(shown, Masked) {
+		t.Errorf("nothing says that something is hidden: %s, %v", j, err)
 	}
 	if h.Public.Reveal() != open || (Text{}).Reveal() != "" {
 		t.Error("what was hidden is not what is revealed")

@@ -373,6 +373,46 @@ func TestKeyEncryptionKeysChange(t *testing.T) {
 	}
 }
 
+// A user who is forgotten between being read and being wrapped anew stays forgotten, and stops nobody.
+func TestRewrapBringsNobodyBack(t *testing.T) {
+	p := newPlace(t)
+	old := p.vault(t, "a")
+	sealed := encrypt(t, old, "u-1", "email", email)
+	encrypt(t, old, "u-2", "email", email)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	tx, err := p.pool.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	// As Forget does, before it commits.
+	if _, err := tx.Exec(ctx, "UPDATE keys.user_keys SET kek = NULL, wrapped = NULL, forgotten_at = now() WHERE user_id = 'u-1'"); err != nil {
+		t.Fatal(err)
+	}
+	both := p.vault(t, "b", "a")
+	type result struct {
+		n   int
+		err error
+	}
+	done := make(chan result, 1)
+	go func() { n, err := both.Rewrap(ctx); done <- result{n, err} }()
+	for waiting := 0; waiting == 0; { // until Rewrap has read the row and waits to write it
+		if err := p.pool.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tx.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-done; r.err != nil || r.n != 1 {
+		t.Errorf("%d are wrapped anew, %v; want u-2 alone", r.n, r.err)
+	}
+	if got := read(t, p.vault(t, "b"), "u-1", "email", sealed); got != "[redacted]" {
+		t.Errorf("%q", got)
+	}
+}
+
 // A database that cannot be asked is no reason to redact.
 func TestDatabaseThatIsNotThere(t *testing.T) {
 	pool, err := pgxpool.New(t.Context(), "postgres://user:hunter2@127.0.0.1:1/keys")
