@@ -131,7 +131,7 @@ func (d decision) present(token []byte) (presented, error) {
 		return 0, event.Reject(CodeExpired, "session %s is over", d.id)
 	case bytes.Equal(token, d.s.GetToken()):
 		return current, nil
-	case bytes.Equal(token, d.s.GetPresented()):
+	case len(d.s.GetPresented()) > 0 && bytes.Equal(token, d.s.GetPresented()):
 		if d.now.Sub(d.s.GetRotatedAt().AsTime()) <= RetryWindow {
 			return last, nil
 		}

@@ -26,7 +26,7 @@ var lives = rapid.Custom(func(t *rapid.T) []command {
 	}
 	n := rapid.SampledFrom([]int{0, 0, 1, 1, 1, 2, 2, 4, 4, 4}).Draw(t, "usual")
 	life, now := usual[:n:n], 70
-	for range rapid.IntRange(3, 10).Draw(t, "bursts") {
+	for range rapid.IntRange(3, 7).Draw(t, "bursts") {
 		for _, body := range burst(t, now) {
 			life = append(life, cmd(now, body))
 			now += rapid.SampledFrom([]int{0, 0, 0, 1, 30}).Draw(t, "pass")
