@@ -80,6 +80,9 @@ type Hooks struct {
 	Transaction func(commands int, took time.Duration, committed bool)
 	// Restored is called when a partition has begun to serve: how many events were read, and how long it took.
 	Restored func(aggregate string, partition int32, events int64, took time.Duration)
+	// Variant is called when a command that names a variant is decided: result is "used", or "unsigned" or "unknown",
+	// and then the default has decided.
+	Variant func(aggregate, result string)
 	// Panicked is called when an aggregate's Decide or Evolve has panicked.
 	Panicked func(aggregate string)
 }

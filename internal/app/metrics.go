@@ -22,6 +22,7 @@ type metrics struct {
 	restores     *prometheus.HistogramVec
 	restored     *prometheus.CounterVec
 	panics       *prometheus.CounterVec
+	variants     *prometheus.CounterVec
 	applied      *prometheus.CounterVec
 	parked       *prometheus.CounterVec
 	apply        *prometheus.HistogramVec
@@ -48,6 +49,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Events read to restore partitions."}, []string{"aggregate"}),
 		panics: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_decider_panics_total",
 			Help: "Panics of an aggregate's functions."}, []string{"aggregate"}),
+		variants: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_command_variants_total",
+			Help: "Commands that name a variant: used, or decided by the default because it was unsigned or unknown."}, []string{"aggregate", "result"}),
 		applied: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_projection_applied_total",
 			Help: "Events and outcomes applied to read models."}, []string{"projection", "source"}),
 		parked: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_projection_parked_total",
@@ -55,7 +58,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		apply: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "cqrsflow_projection_batch_seconds",
 			Help: "Duration of applying a batch to a read model.", Buckets: seconds}, []string{"projection"}),
 	}
-	r.MustRegister(m.outcomes, m.transactions, m.batch, m.restores, m.restored, m.panics, m.applied, m.parked, m.apply, standing{m})
+	r.MustRegister(m.outcomes, m.transactions, m.batch, m.restores, m.restored, m.panics, m.variants, m.applied, m.parked, m.apply, standing{m})
 	return m
 }
 
@@ -73,6 +76,7 @@ func (m *metrics) hooks() producer.Hooks {
 			m.restores.WithLabelValues(aggregate).Observe(took.Seconds())
 			m.restored.WithLabelValues(aggregate).Add(float64(events))
 		},
+		Variant:  func(aggregate, result string) { m.variants.WithLabelValues(aggregate, result).Inc() },
 		Panicked: func(aggregate string) { m.panics.WithLabelValues(aggregate).Inc() },
 	}
 }
