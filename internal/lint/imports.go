@@ -99,7 +99,7 @@ var rules = []rule{
 	{
 		number: 4, says: "engines never import a domain",
 		about: func(pkg string) bool {
-			return underAny(pkg, "producer", "consumers", "query", "schemas", "topology", "decider")
+			return underAny(pkg, "producer", "consumers", "query", "compare", "schemas", "topology", "decider")
 		},
 		allows: func(_ string, i imported) bool { return !under(i.ours, "domain") },
 	},

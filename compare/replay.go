@@ -1,0 +1,457 @@
+package compare
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cqrsflow/cqrsflow/decider"
+	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/schemas/record"
+)
+
+// batchSize is how many decisions are handed to a version at a time.
+const batchSize = 512
+
+// replay compares one partition. One goroutine uses it.
+type replay struct {
+	cfg       *Config
+	partition int32
+	join      *join
+	states    *states
+	subjects  [2]*subject
+	chosen    map[event.StreamID]bool // nil: all streams
+	tally     *tally
+	samples   *reservoir
+	// served is the variant that decides live where no other was assigned.
+	served string
+
+	names record.Names
+	batch []task
+	// begun: a command of the partition that is still there has been seen.
+	begun bool
+}
+
+// run replays to the end of what was there when it began.
+func (r *replay) run(ctx context.Context) error {
+	var rec recorded
+	for n := 0; ; n++ {
+		more, err := r.join.next(ctx, &rec)
+		if err != nil {
+			return err
+		}
+		if err := r.past(rec.before); err != nil {
+			return err
+		}
+		if !more && len(rec.before) > 0 {
+			continue
+		}
+		if !more || rec.open {
+			break
+		}
+		if err := r.command(&rec); err != nil {
+			return err
+		}
+		if r.states.used > r.states.limit || len(r.batch) == batchSize {
+			if err := r.flush(); err != nil {
+				return err
+			}
+			if err := r.states.trim(); err != nil {
+				return err
+			}
+		}
+		if r.subjects[control].out.Load() {
+			break // there is nothing to compare with
+		}
+	}
+	return r.flush()
+}
+
+// past folds events of commands that are not there any more.
+func (r *replay) past(events []event.Envelope) error {
+	for i := range events {
+		e := &events[i]
+		if !r.wants([]byte(e.Stream)) {
+			continue
+		}
+		if r.cfg.inRange(e.RecordedTime) && e.LastOfCommand {
+			r.tally.expired++
+		}
+		if err := r.fold(e); err != nil {
+			return err
+		}
+		if r.states.used > r.states.limit {
+			if err := r.flush(); err != nil {
+				return err
+			}
+			if err := r.states.trim(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *replay) wants(stream []byte) bool {
+	return r.chosen == nil || r.chosen[event.StreamID(stream)]
+}
+
+// command takes one command: into the batch, or past it, when its events, if there are any, are folded as they are.
+func (r *replay) command(rec *recorded) error {
+	if !r.wants(rec.command.Key) {
+		return nil
+	}
+	at, why := r.decided(rec)
+	if !r.begun && !at.IsZero() {
+		r.begun = true
+		if r.join.commands.from > 0 {
+			r.tally.since = at
+		}
+	}
+	var t task
+	ok := why == "" && r.cfg.inRange(at)
+	if ok {
+		var err error
+		if t, why, err = r.task(rec, at); err != nil {
+			return err
+		}
+		ok = why == ""
+	}
+	if why != "" && (at.IsZero() || r.cfg.inRange(at)) {
+		r.tally.skipped[why]++
+	}
+	if ok {
+		r.tally.seen(at)
+		if len(rec.events) > 0 {
+			r.tally.changing++
+		}
+		t.entry.busy = true
+		r.batch = append(r.batch, t)
+		if r.cfg.Diverge {
+			return nil
+		}
+	}
+	for i := range rec.events {
+		if err := r.fold(&rec.events[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decided says when a command was decided, and why it cannot be compared; nothing where it can.
+func (r *replay) decided(rec *recorded) (at time.Time, why string) {
+	o := rec.outcome
+	if len(rec.events) > 0 {
+		at = rec.events[0].RecordedTime
+	} else if o != nil {
+		at = o.RecordedTime
+	}
+	switch {
+	case o == nil && len(rec.events) == 0:
+		return at, "without_outcome"
+	case o == nil:
+		return at, "" // its events say that it was accepted
+	case o.Replayed:
+		return at, "repeated"
+	case o.Kind == event.Accepted && len(o.Events) != len(rec.events):
+		return at, "without_events"
+	case o.Kind == event.Rejected && o.Code == "stream_undecodable":
+		return at, "stream_undecodable"
+	case o.Kind == event.Accepted || o.Kind == event.Rejected:
+		return at, ""
+	}
+	return at, o.Kind.String()
+}
+
+// task makes the processor's view of a command again.
+func (r *replay) task(rec *recorded, at time.Time) (t task, why string, err error) {
+	if r.subjects[candidate].out.Load() {
+		r.tally.uncompared++
+		return t, "version_left_behind", nil
+	}
+	c, content, err := record.ParseCommand(rec.command, &r.names)
+	if err != nil {
+		return t, "unreadable", nil //nolint:nilerr // it was not when it was decided: the format has changed since
+	}
+	body, err := r.decode(c.Type, content, rec.command.Value)
+	if err != nil {
+		return t, "unreadable", nil //nolint:nilerr // as above
+	}
+	e, err := r.states.get(rec.command.Key)
+	if err != nil {
+		return t, "", err
+	}
+	if e.broken != "" {
+		return t, "stream_undecodable", nil
+	}
+	if r.cfg.Diverge && e.busy { // its state is still being decided
+		if err := r.flush(); err != nil {
+			return t, "", err
+		}
+	}
+	if c.Time.IsZero() {
+		c.Time = at
+	}
+	c.Time, c.RecordedTime = c.Time.Truncate(time.Microsecond), at
+	t = task{entry: e, body: body, moves: r.cfg.Diverge, offset: rec.command.Offset}
+	for i := range t.command {
+		snap := &e.snaps[0]
+		if e.split {
+			snap = &e.snaps[i]
+		}
+		c.Version = snap.Version
+		t.command[i], t.state[i] = c, snap.State
+	}
+	if o := rec.outcome; o != nil {
+		t.variant = o.Variant
+		t.past = verdict{rejected: o.Kind == event.Rejected, code: o.Code, message: o.Message}
+	} else {
+		t.variant = rec.events[0].Variant
+	}
+	if len(rec.events) > 0 {
+		t.past.events = make([]written, len(rec.events))
+		for i := range rec.events {
+			ev := &rec.events[i]
+			t.past.events[i] = written{ev.Type, ev.ContentType, ev.Data}
+		}
+	}
+	return t, "", nil
+}
+
+// decode is the codec's; one that panics has found the command unreadable.
+func (r *replay) decode(typ, content string, data []byte) (body any, err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			body, err = nil, fmt.Errorf("%w: panic: %v", event.ErrMalformed, reason)
+		}
+	}()
+	return r.cfg.Type.Codec.DecodeCommand(typ, content, data)
+}
+
+// fold applies a recorded event to its stream, under both versions.
+func (r *replay) fold(env *event.Envelope) error {
+	e, err := r.states.get([]byte(env.Stream))
+	if err != nil || e.broken != "" {
+		return err
+	}
+	if r.cfg.Diverge && e.busy {
+		if err := r.flush(); err != nil {
+			return err
+		}
+	}
+	r.tally.folded++
+	n := 1
+	if e.split {
+		n = 2
+	}
+	for i := range n {
+		if e.snaps[i], err = r.extend(e.snaps[i], env, r.cfg.Diverge); errors.Is(err, event.ErrCorrupt) {
+			return fmt.Errorf("partition %d: %w", r.partition, err)
+		} else if err != nil {
+			e.broken = err.Error()
+			return nil
+		}
+	}
+	r.states.grow(e, n*len(env.Data))
+	return nil
+}
+
+// extend is the type's, but for panics. Where versions diverge, versions of a stream's own need not follow on each other.
+func (r *replay) extend(s decider.Snapshot, env *event.Envelope, loose bool) (next decider.Snapshot, err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			err = fmt.Errorf("%w: fold %s: panic: %v", event.ErrUndecodable, env.ID(), reason)
+		}
+	}()
+	if !loose {
+		return r.cfg.Type.Extend(s, env)
+	}
+	state, err := r.cfg.Type.Apply(s.State, env)
+	if err != nil {
+		return s, err
+	}
+	return decider.Snapshot{State: state, Version: s.Version + 1, RecordedTime: env.RecordedTime}, nil
+}
+
+// flush has both versions decide the batch, and adds up what comes of it.
+func (r *replay) flush() error {
+	if len(r.batch) == 0 {
+		return nil
+	}
+	tasks := r.batch
+	a := r.subjects[control].judge(tasks, r.cfg.Budget)
+	var b []verdict
+	if !r.subjects[candidate].out.Load() {
+		b = r.subjects[candidate].judge(tasks[:len(a)], r.cfg.Budget)
+	}
+	for i := range tasks {
+		t := &tasks[i]
+		t.entry.busy = false
+		va, vb := &stuck, &stuck
+		if i < len(a) {
+			va = &a[i]
+			r.check(t, va)
+		}
+		if i < len(b) {
+			vb = &b[i]
+		}
+		switch {
+		case i < len(b):
+			r.compare(t, va, vb)
+		case i == len(a) && r.subjects[control].left.Load():
+			r.leftBehind(t, control, va, vb)
+		case i == len(b) && r.subjects[candidate].left.Load() && i < len(a):
+			r.leftBehind(t, candidate, va, vb)
+		default:
+			r.tally.uncompared++
+		}
+	}
+	r.samples.offer(tasks[:len(b)])
+	if len(b) < len(tasks) {
+		r.batch = nil // one who was left behind may still look at it
+	} else {
+		clear(tasks)
+		r.batch = tasks[:0]
+	}
+	return nil
+}
+
+// leftBehind counts the decision that did not end.
+func (r *replay) leftBehind(t *task, which int, a, b *verdict) {
+	r.tally.versions[which].stuck++
+	example := r.example(t, a, b)
+	r.tally.versions[which].stuckAt = &example
+	r.tally.commands++
+	r.tally.differ++
+	r.tally.differences.add(group{KindStuck, t.command[control].Type, inShort(a), inShort(b)}, r.cfg.Examples, func() Example { return example })
+}
+
+// check holds the control's decision against the one that was made live, where the same variant made it.
+func (r *replay) check(t *task, v *verdict) {
+	served := r.served
+	if a, ok := event.ParseAssignment(t.variant); ok {
+		served = a.Variant
+	}
+	if served != r.cfg.Control {
+		return
+	}
+	r.tally.checked++
+	if v.same(&t.past) {
+		return
+	}
+	past := r.upcast(t)
+	if v.same(&past) {
+		return
+	}
+	r.tally.strayed++
+	if len(r.tally.strays) < r.cfg.Examples {
+		r.tally.strays = append(r.tally.strays, r.example(t, &past, v))
+	}
+}
+
+// upcast is what was decided then as it would be written today: events of old types in their current ones.
+func (r *replay) upcast(t *task) (v verdict) {
+	v = t.past
+	v.events, v.bodies = nil, nil
+	defer func() { _ = recover() }() // what cannot be read is shown as far as it could be
+	for _, w := range t.past.events {
+		env := event.Envelope{Aggregate: r.cfg.Type.Name, Stream: t.entry.stream, Type: w.typ, ContentType: w.content, Data: w.data, Time: t.command[control].Time}
+		body, err := r.cfg.Type.Codec.DecodeEvent(&env)
+		if err != nil {
+			return t.past
+		}
+		if w.typ, w.content, w.data, err = r.cfg.Type.Codec.EncodeEvent(nil, body); err != nil {
+			return t.past
+		}
+		v.events, v.bodies = append(v.events, w), append(v.bodies, body)
+	}
+	return v
+}
+
+// compare adds a pair of verdicts to the tally.
+func (r *replay) compare(t *task, a, b *verdict) {
+	r.tally.commands++
+	same := a.same(b)
+	if same {
+		r.tally.agree++
+	} else {
+		r.tally.differ++
+		r.tally.differences.add(group{kindOf(a, b), t.command[control].Type, inShort(a), inShort(b)}, r.cfg.Examples,
+			func() Example { return r.example(t, a, b) })
+	}
+	for i, v := range []*verdict{a, b} {
+		n := &r.tally.versions[i]
+		if v.rejected {
+			n.rejected++
+		} else {
+			n.accepted++
+		}
+		r.noted(&n.panics, &n.panic, v.panicked != "", t, a, b)
+		r.noted(&n.unstable, &n.unstableAt, v.unstable, t, a, b)
+	}
+	r.measure(t, a, b)
+	if r.cfg.Diverge {
+		r.move(t, same, a, b)
+	}
+}
+
+// noted counts something and keeps its first example.
+func (r *replay) noted(n *int64, first **Example, is bool, t *task, a, b *verdict) {
+	if !is {
+		return
+	}
+	if *n++; *first == nil {
+		example := r.example(t, a, b)
+		*first = &example
+	}
+}
+
+// measure adds what both decisions mean in numbers.
+func (r *replay) measure(t *task, a, b *verdict) {
+	e := t.entry
+	if e.sums == nil {
+		e.sums = make([]sums, len(r.cfg.Metrics))
+		r.tally.streams++
+	}
+	for i, m := range r.cfg.Metrics {
+		to := e.sums[i]
+		for which, v := range []*verdict{a, b} {
+			value, units := m.Of(&Decision{Command: &t.command[which], Body: t.body, Rejected: v.rejected, Code: v.code, Events: v.bodies})
+			to[2*which] += value
+			to[2*which+1] += units
+		}
+		if !m.Rate { // by stream
+			to[1], to[3] = 1, 1
+		}
+		if to != e.sums[i] {
+			move(&r.tally.metrics[i], &e.sums[i], &to)
+			e.sums[i] = to
+		}
+	}
+}
+
+// move lets each version go on from where its decision has led.
+func (r *replay) move(t *task, same bool, a, b *verdict) {
+	e := t.entry
+	if !same && !e.split {
+		e.split, e.snaps[1] = true, e.snaps[0]
+	}
+	for i, v := range []*verdict{a, b} {
+		if v.rejected || i == 1 && !e.split {
+			continue
+		}
+		e.snaps[i] = v.after
+		for _, w := range v.events {
+			r.states.grow(e, len(w.data))
+		}
+	}
+}
+
+func (r *replay) example(t *task, a, b *verdict) Example {
+	c := &t.command[control]
+	return Example{Stream: c.Stream, Version: c.Version, CommandID: c.ID, Partition: r.partition, Offset: t.offset,
+		Time: c.RecordedTime.Format(time.RFC3339Nano), Command: asJSON(r.cfg.Type.Codec, t.body),
+		Control: said(r.cfg.Type.Codec, a), Candidate: said(r.cfg.Type.Codec, b)}
+}
