@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,7 +35,8 @@ type lab struct {
 	t     testing.TB
 	kafka []kgo.Opt
 	dir   string
-	clock func() time.Time
+	// at is what the processor's clock shows; nil is the time.
+	at atomic.Pointer[time.Time]
 }
 
 func newLab(t testing.TB, partitions int32) *lab {
@@ -45,13 +47,20 @@ func newLab(t testing.TB, partitions int32) *lab {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	return &lab{t: t, kafka: []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.MetadataMinAge(10 * time.Millisecond)}, dir: t.TempDir(), clock: time.Now}
+	return &lab{t: t, kafka: []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.MetadataMinAge(10 * time.Millisecond)}, dir: t.TempDir()}
 }
 
 func (l *lab) context() context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	l.t.Cleanup(cancel)
 	return ctx
+}
+
+func (l *lab) clock() time.Time {
+	if at := l.at.Load(); at != nil {
+		return *at
+	}
+	return time.Now()
 }
 
 // orders is the aggregate, with more variants.
@@ -61,6 +70,18 @@ func orders(t testing.TB, more map[string]decide) *decider.Type {
 	for name, d := range more {
 		s.Variants = append(s.Variants, decider.Variant[proto.Message, proto.Message, *orderv1.OrderState]{Name: name, Decide: d})
 	}
+	typ, err := decider.NewType(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return typ
+}
+
+// ordersDecided is the aggregate with another default.
+func ordersDecided(t testing.TB, d decide) *decider.Type {
+	t.Helper()
+	s := order.Spec(orderschema.Codec)
+	s.Decider.Decide = d
 	typ, err := decider.NewType(s)
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +102,7 @@ func (l *lab) serve(typ *decider.Type, f func(live)) {
 	l.t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	p, err := producer.NewProcessor(producer.Config{Kafka: l.kafka, Types: []*decider.Type{typ}, Dir: l.dir, Workers: 1, Instance: "test",
-		SessionTimeout: 6 * time.Second, Logger: quiet, Clock: func() time.Time { return l.clock() }})
+		SessionTimeout: 6 * time.Second, Logger: quiet, Clock: l.clock})
 	if err != nil {
 		l.t.Fatal(err)
 	}
