@@ -79,7 +79,7 @@ func (e *Effect) interval() string {
 		return e.Note
 	}
 	if e.Difference.Low == e.Difference.High {
-		return "in no stream"
+		return "no stream differs"
 	}
 	return e.change(e.Difference.Low) + " to " + e.change(e.Difference.High)
 }

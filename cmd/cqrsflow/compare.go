@@ -13,6 +13,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/compare"
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/internal/aggregates"
+	"github.com/cqrsflow/cqrsflow/internal/config"
 	"github.com/cqrsflow/cqrsflow/internal/progress"
 )
 
@@ -55,6 +56,9 @@ func (c *compareCmd) Run(e *environment) error {
 	r, err := compare.Run(e.ctx, cfg)
 	if errors.Is(err, event.ErrConfig) {
 		return usageError{err}
+	}
+	if errors.Is(err, event.ErrUnavailable) {
+		return fmt.Errorf("%w; where the brokers are says the setting %s", err, config.Name("kafka.brokers"))
 	}
 	if err != nil {
 		return err
