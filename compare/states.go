@@ -85,19 +85,17 @@ func (s *states) grow(e *entry, n int) {
 	s.used += 2 * n
 }
 
-// trim moves what is too much out of memory, but not what the batch in progress needs.
+// trim moves what is too much out of memory. It may only be called between batches: their tasks hold entries.
 func (s *states) trim() error {
-	for el := s.order.Back(); el != nil && s.used > s.limit; {
-		e, before := el.Value.(*entry), el.Prev()
-		if !e.busy {
-			if err := s.spill(e); err != nil {
-				return fmt.Errorf("state of %s/%s: %w", s.typ.Name, e.stream, err)
-			}
-			s.order.Remove(el)
-			delete(s.entries, e.stream)
-			s.used -= e.bytes + entryOverhead
+	for s.used > s.limit && s.order.Len() > 0 {
+		el := s.order.Back()
+		e := el.Value.(*entry)
+		if err := s.spill(e); err != nil {
+			return fmt.Errorf("state of %s/%s: %w", s.typ.Name, e.stream, err)
 		}
-		el = before
+		s.order.Remove(el)
+		delete(s.entries, e.stream)
+		s.used -= e.bytes + entryOverhead
 	}
 	return nil
 }

@@ -105,6 +105,23 @@ func TestIndependent(t *testing.T) {
 	require.Greater(t, chi2(within[:], quarter), 0.001)
 }
 
+// A unit's place is the first of the next variant where the weights so far are it, and the first that is not covered where
+// the coverage is.
+func TestBoundaries(t *testing.T) {
+	place, cover := assigner(t, halves("edge")).buckets("ada")
+	require.Positive(t, place)
+	for weight, want := range map[int]string{place: "b", place + 1: "a"} {
+		v, _ := assigner(t, Plan{Salt: "edge", Coverage: Parts, Variants: []Variant{{"a", weight}, {"b", Parts - weight}}}).Variant("ada")
+		require.Equal(t, want, v)
+	}
+	for coverage, want := range map[int]bool{cover: false, cover + 1: true} {
+		p := halves("edge")
+		p.Coverage = coverage
+		_, in := assigner(t, p).Variant("ada")
+		require.Equal(t, want, in)
+	}
+}
+
 // Raising the coverage brings units in and moves none of those that were in.
 func TestCoverageMovesNobody(t *testing.T) {
 	small, large := halves("ramp"), halves("ramp")

@@ -10,7 +10,7 @@ import (
 // crossing is the probability that an estimate is ever further than bounds[k] standard errors from zero at one of the looks k,
 // each at information[k] (ascending; one by the squared standard error) where the truth is effect: exact for normal
 // estimates, by integrating from look to look over those paths that have not crossed (Armitage, McPherson and Rowe 1969;
-// Jennison and Turnbull 1999, chapter 19).
+// Jennison and Turnbull 2000, chapter 19).
 func crossing(bounds, information []float64, effect float64) float64 {
 	nodes := 48 + int(24*math.Sqrt(float64(len(bounds))))
 	at, weight := make([]float64, nodes), make([]float64, nodes)

@@ -16,7 +16,7 @@ func looks(n int, bound float64) (bounds, information []float64) {
 }
 
 // What looking again and again at 5 % does: table 2 of Armitage, McPherson and Rowe (1969), and Pocock's and O'Brien and
-// Fleming's boundaries (Jennison and Turnbull 1999, tables 2.1 and 2.3), which keep 5 %.
+// Fleming's boundaries (Jennison and Turnbull 2000, tables 2.1 and 2.3), which keep 5 %.
 func TestCrossingHasTheKnownValues(t *testing.T) {
 	z := distuv.UnitNormal.Quantile(0.975)
 	for n, want := range map[int]float64{1: 0.05, 2: 0.083, 3: 0.107, 4: 0.126, 5: 0.142, 10: 0.193, 20: 0.248, 50: 0.320, 100: 0.374} {

@@ -21,7 +21,7 @@ import (
 var (
 	// ErrTooFew: a variant has fewer than two units.
 	ErrTooFew = fmt.Errorf("%w: fewer than two units", event.ErrInvalid)
-	// ErrNoVariance: the units of a variant are all alike, or the sums contradict each other.
+	// ErrNoVariance: the units of each variant are all alike, or the sums contradict each other.
 	ErrNoVariance = fmt.Errorf("%w: no variance", event.ErrInvalid)
 	// ErrBaseline: the control's mean is zero or below, so there is no lift relative to it.
 	ErrBaseline = fmt.Errorf("%w: the control's mean is not above zero", event.ErrInvalid)

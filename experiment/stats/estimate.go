@@ -36,10 +36,9 @@ func estimates(metric Metric, control, treatment *Moments) (c, t Estimate, theta
 		theta = coefficient(metric, control, treatment)
 	}
 	c, t = estimate(metric, control, theta), estimate(metric, treatment, theta)
-	for i, e := range []Estimate{c, t} {
-		if !(e.Variance > 0) {
-			return c, t, theta, fmt.Errorf("%w: metric %q of the %s", ErrNoVariance, metric.Name, [...]string{"control", "treatment"}[i])
-		}
+	// One of them may be constant: no errors in the control, and some in the treatment.
+	if !(c.Variance >= 0 && t.Variance >= 0 && c.Variance+t.Variance > 0) {
+		return c, t, theta, fmt.Errorf("%w: metric %q: %v in the control, %v in the treatment", ErrNoVariance, metric.Name, c.Variance, t.Variance)
 	}
 	return c, t, theta, nil
 }

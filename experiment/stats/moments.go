@@ -119,6 +119,9 @@ func (m *Moments) covariance(i, j int) float64 {
 	return m.Products[product(min(i, j), max(i, j))] / float64(m.N-1)
 }
 
+// constant reports whether all units are alike.
+func (m *Moments) constant() bool { return m.N > 0 && m.Products == [products]float64{} }
+
 // finite reports whether all numbers are numbers.
 func (m *Moments) finite() bool {
 	sum := 0.0

@@ -11,7 +11,7 @@ import (
 
 // The textbook: (z₀.₉₇₅ + z₀.₈)² · 2 · σ²/δ² units a variant, which a relative lift of δ/µ has where it is small, and
 // of two proportions the same with p(1−p). Of 10 % and 11 % that is 14,751 (Fleiss 1981, without his continuity correction); a test of the
-// relative lift takes 6 % more, since the control's error counts 1.1-fold in it, and less downwards.
+// relative lift takes 6 % more, since the control's error counts 1.1-fold in it.
 func TestUnitsOfTheTextbook(t *testing.T) {
 	const z = 1.959963984540054 + 0.8416212335729143
 	n, err := Design{Mean: 100, Deviation: 50, Effect: 0.0001}.Units()

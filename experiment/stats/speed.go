@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -47,13 +48,13 @@ const (
 	minPairs = 6
 	// resamples and resampled bound the bootstrap: a thousand draws of at most so many pairs.
 	resamples = 1000
-	resampled = 10_000
+	resampled = 20_000
 )
 
 // CompareSpeed compares durations that were measured in pairs. The interval of Ratio is exact and assumes nothing of how durations
-// are distributed (order statistics, the sign test's); those of P50 and P99 are the percentile bootstrap's of whole
-// pairs, seeded, so that the same durations give the same report. alpha 0 means DefaultAlpha. It needs at least 6 pairs,
-// and more where alpha is smaller. Errors are event.ErrInvalid.
+// are distributed (order statistics, the sign test's); those of P50 and P99 are a bootstrap's of whole pairs, seeded, so that
+// the same durations give the same report: approximate, and a 99th percentile wants a thousand pairs. alpha 0 means
+// DefaultAlpha. It needs at least 6 pairs, and more where alpha is smaller. Errors are event.ErrInvalid.
 func CompareSpeed(pairs []Durations, alpha float64, seed uint64) (Speed, error) {
 	o, err := Options{Alpha: alpha}.withDefaults()
 	if err != nil {
@@ -85,9 +86,8 @@ func CompareSpeed(pairs []Durations, alpha float64, seed uint64) (Speed, error) 
 		Ratio:   Interval{quantile(ratios, 0.5), ratios[rank-1], ratios[len(ratios)-rank]},
 		Control: quantilesOf(control), Candidate: quantilesOf(candidate),
 	}
-	p50, p99 := bootstrapQuantiles(pairs, o.Alpha, seed)
-	s.P50 = Interval{s.Candidate.P50 / s.Control.P50, p50.Low, p50.High}
-	s.P99 = Interval{s.Candidate.P99 / s.Control.P99, p99.Low, p99.High}
+	s.P50.Value, s.P99.Value = s.Candidate.P50/s.Control.P50, s.Candidate.P99/s.Control.P99
+	bootstrap(&s, pairs, o.Alpha, seed)
 	return s, nil
 }
 
@@ -113,28 +113,77 @@ func medianRank(n int, alpha float64) int {
 	return low
 }
 
-// bootstrapQuantiles are the intervals of the ratios of both quantiles: of draws of pairs, with replacement. Where there are very many
-// pairs, draws are of fewer and the intervals, wider by the root of that, are narrowed about the ratio again (m out of n).
-func bootstrapQuantiles(pairs []Durations, alpha float64, seed uint64) (p50, p99 Interval) {
+// bootstrap finds the intervals of the ratios of both quantiles: of draws of whole pairs, with replacement. Of very many pairs some
+// are drawn from, and the interval, wider by the root of how many fewer they are, is narrowed by it.
+func bootstrap(s *Speed, pairs []Durations, alpha float64, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 0))
-	m := min(len(pairs), resampled)
-	control, candidate := make([]float64, m), make([]float64, m)
-	draws := [2][]float64{make([]float64, resamples), make([]float64, resamples)}
-	for b := range resamples {
-		for i := range m {
-			d := pairs[r.IntN(len(pairs))]
-			control[i], candidate[i] = d.Control, d.Candidate
+	narrow := 1.0
+	if len(pairs) > resampled {
+		narrow = math.Sqrt(float64(resampled) / float64(len(pairs)))
+		some := make([]Durations, resampled)
+		for i := range some {
+			some[i] = pairs[r.IntN(len(pairs))]
 		}
-		slices.Sort(control)
-		slices.Sort(candidate)
-		a, c := quantilesOf(control), quantilesOf(candidate)
-		draws[0][b], draws[1][b] = c.P50/a.P50, c.P99/a.P99
+		pairs = some
 	}
-	narrow := math.Sqrt(float64(m) / float64(len(pairs)))
-	interval := func(x []float64) Interval {
+	control := ranked(pairs, func(d Durations) float64 { return d.Control })
+	candidate := ranked(pairs, func(d Durations) float64 { return d.Candidate })
+	var p50, p99 [resamples]float64
+	times := make([]int32, len(pairs)) // how often each pair has been drawn
+	for b := range resamples {
+		clear(times)
+		for range pairs {
+			times[r.IntN(len(pairs))]++
+		}
+		a, c := control.quantiles(times), candidate.quantiles(times)
+		p50[b], p99[b] = c.P50/a.P50, c.P99/a.P99
+	}
+	about := func(i *Interval, x []float64) {
 		slices.Sort(x)
 		middle := quantile(x, 0.5)
-		return Interval{middle, middle + (quantile(x, alpha/2)-middle)*narrow, middle + (quantile(x, 1-alpha/2)-middle)*narrow}
+		i.Low, i.High = i.Value+(quantile(x, alpha/2)-middle)*narrow, i.Value+(quantile(x, 1-alpha/2)-middle)*narrow
 	}
-	return interval(draws[0]), interval(draws[1])
+	about(&s.P50, p50[:])
+	about(&s.P99, p99[:])
+}
+
+// ranking is durations in ascending order, and of which pairs they are.
+type ranking struct {
+	values []float64
+	pair   []int
+}
+
+func ranked(pairs []Durations, of func(Durations) float64) ranking {
+	r := ranking{make([]float64, len(pairs)), make([]int, len(pairs))}
+	for i := range r.pair {
+		r.pair[i] = i
+	}
+	slices.SortFunc(r.pair, func(a, b int) int { return cmp.Compare(of(pairs[a]), of(pairs[b])) })
+	for rank, i := range r.pair {
+		r.values[rank] = of(pairs[i])
+	}
+	return r
+}
+
+// quantiles are those of the values, each as often as its pair has been drawn: as many in all as there are.
+func (r ranking) quantiles(times []int32) Quantiles {
+	n := len(r.values)
+	var found [4]float64 // on both sides of either quantile
+	ranks := [4]int{int(0.5 * float64(n-1)), min(n-1, int(0.5*float64(n-1))+1), int(0.99 * float64(n-1)), min(n-1, int(0.99*float64(n-1))+1)}
+	seen, k := 0, 0
+	for i, v := range r.values {
+		seen += int(times[r.pair[i]])
+		for k < len(ranks) && ranks[k] < seen {
+			found[k] = v
+			k++
+		}
+		if k == len(ranks) {
+			break
+		}
+	}
+	between := func(low, high, q float64) float64 {
+		at := q * float64(n-1)
+		return low + (at-math.Floor(at))*(high-low)
+	}
+	return Quantiles{P50: between(found[0], found[1], 0.5), P99: between(found[2], found[3], 0.99)}
 }

@@ -120,6 +120,10 @@ func TestRulesCatch(t *testing.T) {
 		{"internal/app/app.go", ours + "cmd/cqrsflow", "rule 8"},
 		{"internal/app/app_test.go", ours + "integration/containers", "rule 8"},
 		{"integration/robustness/faults/pause.go", ours + "integration/containers", ""},
+		{"experiment/stats/compare.go", "gonum.org/v1/gonum/stat/distuv", ""},
+		{"experiment/stats/compare.go", ours + "event", ""},
+		{"experiment/assign/assign.go", ours + "decider", "rule 9"},
+		{"experiment/stats/compare.go", "github.com/jackc/pgx/v5", "rule 9"},
 		{"cmd/cqrsflow/main.go", ours + "internal/app", ""},
 		{"cmd/cqrsflow/main.go", ours + "domain/order", ""},
 	} {
