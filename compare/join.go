@@ -31,30 +31,22 @@ type recorded struct {
 	command *kgo.Record
 	// outcome is nil where it has expired, or was never written.
 	outcome *event.Outcome
-	// before are the events of commands that are not there any more; events are the command's own.
-	before, events []event.Envelope
+	// events are the command's own.
+	events []event.Envelope
 	// open: the outcome stands before the end of its topic, its events behind that of theirs: they were just being committed.
 	open bool
 }
 
-// next reads on to the next command; nil at the end, when rest has what is left of the events. Slices are valid until the next call.
-func (j *join) next(ctx context.Context, into *recorded) (ok bool, err error) {
-	*into = recorded{before: into.before[:0], events: into.events[:0]}
+// next reads on to the next command; false at the end. On the way past gets the events of commands that are not there any
+// more, however many. The slice is valid until the next call.
+func (j *join) next(ctx context.Context, into *recorded, past func(*event.Envelope) error) (ok bool, err error) {
+	*into = recorded{events: into.events[:0]}
 	r, err := j.commands.record(ctx)
 	if err != nil {
 		return false, err
 	}
 	if r == nil {
-		for {
-			e, err := j.peekEvent(ctx)
-			if err != nil || e == nil {
-				return false, err
-			}
-			into.before, j.event = append(into.before, *e), nil
-			if len(into.before) == 1_000 { // there may be many, where commands have expired
-				return false, nil
-			}
-		}
+		return false, j.rest(ctx, past)
 	}
 	into.command = r
 	for {
@@ -67,8 +59,8 @@ func (j *join) next(ctx context.Context, into *recorded) (ok bool, err error) {
 		}
 		if e.CommandOffset == r.Offset {
 			into.events = append(into.events, *e)
-		} else {
-			into.before = append(into.before, *e)
+		} else if err := past(e); err != nil {
+			return false, err
 		}
 		j.event = nil
 	}
@@ -87,6 +79,20 @@ func (j *join) next(ctx context.Context, into *recorded) (ok bool, err error) {
 	}
 	into.open = into.outcome != nil && len(into.outcome.Events) > len(into.events) && !into.outcome.Replayed && j.event == nil
 	return true, nil
+}
+
+// rest hands out the events behind the last command.
+func (j *join) rest(ctx context.Context, past func(*event.Envelope) error) error {
+	for {
+		e, err := j.peekEvent(ctx)
+		if err != nil || e == nil {
+			return err
+		}
+		if err := past(e); err != nil {
+			return err
+		}
+		j.event = nil
+	}
 }
 
 func (j *join) peekEvent(ctx context.Context) (*event.Envelope, error) {

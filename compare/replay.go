@@ -36,16 +36,10 @@ type replay struct {
 // run replays to the end of what was there when it began.
 func (r *replay) run(ctx context.Context) error {
 	var rec recorded
-	for n := 0; ; n++ {
-		more, err := r.join.next(ctx, &rec)
+	for {
+		more, err := r.join.next(ctx, &rec, r.past)
 		if err != nil {
 			return err
-		}
-		if err := r.past(rec.before); err != nil {
-			return err
-		}
-		if !more && len(rec.before) > 0 {
-			continue
 		}
 		if !more || rec.open {
 			break
@@ -53,13 +47,8 @@ func (r *replay) run(ctx context.Context) error {
 		if err := r.command(&rec); err != nil {
 			return err
 		}
-		if r.states.used > r.states.limit || len(r.batch) == batchSize {
-			if err := r.flush(); err != nil {
-				return err
-			}
-			if err := r.states.trim(); err != nil {
-				return err
-			}
+		if err := r.bound(len(r.batch) == batchSize); err != nil {
+			return err
 		}
 		if r.subjects[control].out.Load() {
 			break // there is nothing to compare with
@@ -68,29 +57,29 @@ func (r *replay) run(ctx context.Context) error {
 	return r.flush()
 }
 
-// past folds events of commands that are not there any more.
-func (r *replay) past(events []event.Envelope) error {
-	for i := range events {
-		e := &events[i]
-		if !r.wants([]byte(e.Stream)) {
-			continue
-		}
-		if r.cfg.inRange(e.RecordedTime) && e.LastOfCommand {
-			r.tally.expired++
-		}
-		if err := r.fold(e); err != nil {
-			return err
-		}
-		if r.states.used > r.states.limit {
-			if err := r.flush(); err != nil {
-				return err
-			}
-			if err := r.states.trim(); err != nil {
-				return err
-			}
-		}
+// past folds an event of a command that is not there any more.
+func (r *replay) past(e *event.Envelope) error {
+	if !r.wants([]byte(e.Stream)) {
+		return nil
 	}
-	return nil
+	if r.cfg.inRange(e.RecordedTime) && e.LastOfCommand {
+		r.tally.expired++
+	}
+	if err := r.fold(e); err != nil {
+		return err
+	}
+	return r.bound(false)
+}
+
+// bound ends a batch that is full, and keeps the states within their memory.
+func (r *replay) bound(full bool) error {
+	if !full && r.states.used <= r.states.limit {
+		return nil
+	}
+	if err := r.flush(); err != nil {
+		return err
+	}
+	return r.states.trim()
 }
 
 func (r *replay) wants(stream []byte) bool {
