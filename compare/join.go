@@ -148,9 +148,3 @@ func ordered(r *kgo.Record, last *int64, offset int64) error {
 	*last = offset
 	return nil
 }
-
-func (j *join) close() {
-	j.commands.close()
-	j.outcomes.close()
-	j.events.close()
-}

@@ -31,7 +31,12 @@ func TestCompare(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(ctx) }()
-	defer func() { stop(); <-ended }()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
 	if code, out, errs := cqrsflow(t, "", kafka, "import", "cdnow", "--no-wait", cdnowFile(t, 200)); code != 0 {
 		t.Fatal(out, errs)
 	}
