@@ -44,6 +44,9 @@ type CommandType struct {
 }
 
 // Spec registers an aggregate: everything that the engines need to know of it.
+//
+// NewType checks that variants have names of their own and a Decide. That they share Initial, Evolve, codec and event
+// types needs no check: a variant has nothing but its Decide, and the codec encodes no event that is not registered.
 type Spec[D, E, S any] struct {
 	// Name is the aggregate type, in the singular, such as "order": it names topics. Plural names HTTP paths.
 	Name   string
@@ -52,8 +55,12 @@ type Spec[D, E, S any] struct {
 	// before are discarded. A test with golden folds fails when it was forgotten.
 	Fingerprint uint32
 	Decider     Decider[Command[D], E, S]
-	Codec       Codec
-	Commands    []CommandType
+	// Variant names Decider's own Decide; "v1". It decides every command that names no other one.
+	Variant string
+	// Variants are other versions of Decide, to be compared with it; none.
+	Variants []Variant[D, E, S]
+	Codec    Codec
+	Commands []CommandType
 	// Events are the wire names of all events that may stand in a stream, old versions included.
 	Events []string
 }
@@ -68,9 +75,9 @@ type Type struct {
 	Commands    []CommandType
 	Events      []string
 
-	initial func() any
-	decide  func(event.Command, any, any) ([]any, error)
-	evolve  func(any, any) any
+	initial  func() any
+	evolve   func(any, any) any
+	variants []Deciding // the default first
 }
 
 var name = regexp.MustCompile(`^[a-z][a-z0-9-]{0,40}$`)
@@ -99,22 +106,16 @@ func NewType[D, E, S any](s Spec[D, E, S]) (*Type, error) {
 		}
 		seen[c.Type], seen["/"+c.Name] = true, true
 	}
+	variants, err := erased(s)
+	if err != nil {
+		return bad("%w", err)
+	}
 	d := s.Decider
 	return &Type{
 		Name: s.Name, Plural: s.Plural, Fingerprint: s.Fingerprint, Codec: s.Codec, Commands: s.Commands, Events: s.Events,
-		initial: func() any { return d.Initial() },
-		evolve:  func(state, e any) any { return d.Evolve(state.(S), e.(E)) },
-		decide: func(c event.Command, body, state any) ([]any, error) {
-			events, err := d.Decide(Command[D]{Command: c, Body: body.(D)}, state.(S))
-			if err != nil {
-				return nil, err
-			}
-			out := make([]any, len(events))
-			for i, e := range events {
-				out[i] = e
-			}
-			return out, nil
-		},
+		initial:  func() any { return d.Initial() },
+		evolve:   func(state, e any) any { return d.Evolve(state.(S), e.(E)) },
+		variants: variants,
 	}, nil
 }
 
@@ -124,10 +125,10 @@ func (t *Type) Initial() any { return t.initial() }
 // Evolve returns the state after an event. Both must be of this aggregate; anything else panics.
 func (t *Type) Evolve(state, e any) any { return t.evolve(state, e) }
 
-// Decide returns the events that the command causes. A rejection is an *event.Rejection; any other
-// error, and a panic, is the aggregate's fault.
+// Decide returns the events that the command causes, as the default variant decides. A rejection is an
+// *event.Rejection; any other error, and a panic, is the aggregate's fault.
 func (t *Type) Decide(c event.Command, body, state any) ([]any, error) {
-	return t.decide(c, body, state)
+	return t.variants[0].decide(c, body, state)
 }
 
 // Command returns the registered command with that HTTP name.

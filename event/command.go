@@ -27,6 +27,9 @@ type Command struct {
 	TraceParent string
 	// Principal is who asks; empty for nobody in particular.
 	Principal string
+	// Variant is the variant of an experiment that was assigned to the command, as Assignment writes it; empty for none.
+	// Until its signature was checked it is no more than a claim.
+	Variant string
 	// ReturnState asks for the aggregate's state in the outcome.
 	ReturnState bool
 	// Version is the stream's version before this command; set when it is decided.

@@ -89,6 +89,9 @@ type Hooks struct {
 	// Unheard is called when a command that was caused by something else (it has a causation ID: mostly an event,
 	// through a reactor) was not accepted. It is logged, too: nobody waits for its outcome.
 	Unheard func(aggregate, code string)
+	// Variant is called when a command that names a variant is decided: result is "used", or "unsigned" or "unknown",
+	// and then the default has decided.
+	Variant func(aggregate, result string)
 	// Panicked is called when an aggregate's Decide or Evolve has panicked.
 	Panicked func(aggregate string)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/schemas/record"
 	"github.com/cqrsflow/cqrsflow/topology"
@@ -34,6 +35,10 @@ type step struct {
 	emit  emit
 	// panicked is told of a decider that panicked.
 	panicked func(p *partition, c *event.Command, reason any, stack []byte)
+	// signed reports whether the gateway has assigned the command's variant; nil where no signature can be checked.
+	signed func(c *event.Command) bool
+	// assigned is told of every command that names a variant, what became of that: see variant.
+	assigned func(p *partition, result string)
 	scratch  scratch
 }
 
@@ -161,7 +166,9 @@ func (s *step) decide(p *partition, r *kgo.Record, c *event.Command, content str
 		c.Time = o.RecordedTime
 	}
 	c.Time = c.Time.Truncate(time.Microsecond)
-	next, events, err := s.run(p, c, body, l)
+	v, used := s.variant(p, c)
+	o.Variant = used
+	next, events, err := s.run(p, c, v, used, body, l)
 	if r, ok := errors.AsType[*event.Rejection](err); ok {
 		o.Kind, o.Code, o.Message = event.Rejected, r.Code, strings.ToValidUTF8(r.Message, "\uFFFD")
 		return s.withState(p, c, l, o)
@@ -207,7 +214,7 @@ func (s *step) read(p *partition, c *event.Command, content string, data []byte)
 
 // run calls the aggregate's own functions: the events with their envelopes, and the state after them.
 // An aggregate that panics has rejected the command.
-func (s *step) run(p *partition, c *event.Command, body any, l *loaded) (next *loaded, events []event.Envelope, err error) {
+func (s *step) run(p *partition, c *event.Command, v decider.Deciding, used string, body any, l *loaded) (next *loaded, events []event.Envelope, err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
 			if s.panicked != nil {
@@ -216,7 +223,7 @@ func (s *step) run(p *partition, c *event.Command, body any, l *loaded) (next *l
 			next, events, err = nil, nil, event.Reject(CodeInternal, "the command could not be decided")
 		}
 	}()
-	bodies, err := p.typ.Decide(*c, body, l.State)
+	bodies, err := v.Decide(*c, body, l.State)
 	if err != nil {
 		if _, ok := errors.AsType[*event.Rejection](err); !ok {
 			return nil, nil, event.Reject(CodeInternal, "the command could not be decided")
@@ -227,7 +234,7 @@ func (s *step) run(p *partition, c *event.Command, body any, l *loaded) (next *l
 	next, events = &n, s.scratch.events[:0]
 	for _, b := range bodies {
 		env := event.Envelope{Aggregate: p.typ.Name, Stream: c.Stream, Version: next.Version + 1, Time: c.Time, RecordedTime: c.RecordedTime,
-			CausationID: c.ID, CorrelationID: c.CorrelationID, TraceParent: c.TraceParent, Principal: c.Principal}
+			CausationID: c.ID, CorrelationID: c.CorrelationID, TraceParent: c.TraceParent, Principal: c.Principal, Variant: used}
 		env.Data, err = s.enc.Body(bodySize, func(buf []byte) (data []byte, err error) {
 			env.Type, env.ContentType, data, err = p.typ.Codec.EncodeEvent(buf, b)
 			return data, err

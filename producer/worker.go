@@ -99,6 +99,11 @@ func newWorker(p *Processor, n int) *worker {
 			h(part.typ.Name)
 		}
 	}
+	w.step.assigned = func(part *partition, result string) {
+		if h := p.cfg.Hooks.Variant; h != nil {
+			h(part.typ.Name, result)
+		}
+	}
 	return w
 }
 

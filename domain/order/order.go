@@ -31,6 +31,7 @@ var Decider = decider.Decider[decider.Command[proto.Message], proto.Message, *or
 func Spec(codec decider.Codec) decider.Spec[proto.Message, proto.Message, *orderv1.OrderState] {
 	return decider.Spec[proto.Message, proto.Message, *orderv1.OrderState]{
 		Name: Name, Plural: "orders", Fingerprint: Fingerprint, Decider: Decider, Codec: codec,
+		Variant: V1, Variants: variants,
 		Commands: []decider.CommandType{
 			{Type: "order.v1.PlaceOrder", Name: "place", Public: true, Summary: "Place an order of at least one line, all in one currency."},
 			{Type: "order.v1.AddLine", Name: "add-line", Public: true, Summary: "Add a line to an order that is not paid yet."},

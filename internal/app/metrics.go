@@ -24,6 +24,7 @@ type metrics struct {
 	restored     *prometheus.CounterVec
 	unheard      *prometheus.CounterVec
 	panics       *prometheus.CounterVec
+	variants     *prometheus.CounterVec
 	applied      *prometheus.CounterVec
 	parked       *prometheus.CounterVec
 	apply        *prometheus.HistogramVec
@@ -52,6 +53,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Commands that were caused by something else, such as an event through a reactor, and not accepted."}, []string{"aggregate", "code"}),
 		panics: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_decider_panics_total",
 			Help: "Panics of an aggregate's functions."}, []string{"aggregate"}),
+		variants: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_command_variants_total",
+			Help: "Commands that name a variant: used, or decided by the default because it was unsigned or unknown."}, []string{"aggregate", "result"}),
 		applied: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_projection_applied_total",
 			Help: "Events and outcomes applied to read models."}, []string{"projection", "source"}),
 		parked: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_projection_parked_total",
@@ -59,7 +62,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		apply: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "cqrsflow_projection_batch_seconds",
 			Help: "Duration of applying a batch to a read model.", Buckets: seconds}, []string{"projection"}),
 	}
-	r.MustRegister(m.outcomes, m.transactions, m.batch, m.restores, m.restored, m.unheard, m.panics, m.applied, m.parked, m.apply, standing{m})
+	r.MustRegister(m.outcomes, m.transactions, m.batch, m.restores, m.restored, m.unheard, m.panics, m.variants, m.applied, m.parked, m.apply, standing{m})
 	return m
 }
 
@@ -78,6 +81,7 @@ func (m *metrics) hooks() producer.Hooks {
 			m.restored.WithLabelValues(aggregate).Add(float64(events))
 		},
 		Unheard:  func(aggregate, code string) { m.unheard.WithLabelValues(aggregate, code).Inc() },
+		Variant:  func(aggregate, result string) { m.variants.WithLabelValues(aggregate, result).Inc() },
 		Panicked: func(aggregate string) { m.panics.WithLabelValues(aggregate).Inc() },
 	}
 }

@@ -104,16 +104,16 @@ var rules = []rule{
 	{
 		number: 4, says: "engines never import a domain",
 		about: func(pkg string) bool {
-			return underAny(pkg, "producer", "consumers", "query", "schemas", "topology", "decider")
+			return underAny(pkg, "producer", "consumers", "query", "compare", "schemas", "topology", "decider")
 		},
 		allows: func(_ string, i imported) bool { return !under(i.ours, "domain") },
 	},
 	{
-		number: 5, says: "producer, consumers and query never import each other",
-		about: func(pkg string) bool { return underAny(pkg, "producer", "consumers", "query") },
+		number: 5, says: "producer, consumers, query and compare never import each other",
+		about: func(pkg string) bool { return underAny(pkg, "producer", "consumers", "query", "compare") },
 		allows: func(pkg string, i imported) bool {
 			own, _, _ := strings.Cut(pkg, "/")
-			return !underAny(i.ours, "producer", "consumers", "query") || under(i.ours, own)
+			return !underAny(i.ours, "producer", "consumers", "query", "compare") || under(i.ours, own)
 		},
 	},
 	{

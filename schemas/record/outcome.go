@@ -13,7 +13,7 @@ import (
 
 // Outcome makes the record of an outcome for the given topic.
 func (e *Encoder) Outcome(o *event.Outcome, topic string) *kgo.Record {
-	e.reserve(10, 4*maxNumber+maxTime)
+	e.reserve(11, 4*maxNumber+maxTime)
 	from := len(e.headers.cur)
 	e.add(hSpecVersion, specVersion)
 	e.add(hSource, e.sourceOf("/outcomes", o.Aggregate))
@@ -30,6 +30,7 @@ func (e *Encoder) Outcome(o *event.Outcome, topic string) *kgo.Record {
 	e.text(hCausationID, o.CommandID)
 	e.text(hCorrelationID, o.CorrelationID)
 	e.text(hTraceParent, o.TraceParent)
+	e.text(hVariant, o.Variant)
 	size := 64 + len(o.Code) + len(o.Message) + len(o.State) + len(o.Digest)
 	for _, f := range o.Fields {
 		size += len(f.Field) + len(f.Message) + 12
@@ -110,6 +111,8 @@ func ParseOutcome(r *kgo.Record, aggregate string, names *Names) (event.Outcome,
 			o.TraceParent = string(h.Value)
 		case hAuth:
 			o.Principal = string(h.Value)
+		case hVariant:
+			o.Variant = names.intern(h.Value)
 		}
 		if !ok {
 			return foreign(fmt.Sprintf("header %s is %q", h.Key, clip(h.Value)))
