@@ -30,6 +30,9 @@ type tail struct {
 	read func(n int64)
 }
 
+// stallTimeout ends a comparison whose brokers have gone: the client itself would ask them for ever.
+const stallTimeout = 30 * time.Second
+
 func newTail(opts []kgo.Opt, s span, read func(int64)) (*tail, error) {
 	t := &tail{span: s, next: s.from, read: read}
 	if s.from >= s.to {
@@ -52,9 +55,15 @@ func newTail(opts []kgo.Opt, s span, read func(int64)) (*tail, error) {
 func (t *tail) record(ctx context.Context) (*kgo.Record, error) {
 	for t.next < t.to {
 		for t.it == nil || t.it.Done() {
-			fetches := t.cl.PollFetches(ctx)
+			waiting, cancel := context.WithTimeout(ctx, stallTimeout)
+			fetches := t.cl.PollFetches(waiting)
+			stalled := waiting.Err() != nil
+			cancel()
 			if err := ctx.Err(); err != nil {
 				return nil, err
+			}
+			if stalled { // what is to be read is there: only the brokers can be gone
+				return nil, fmt.Errorf("%w: read %s/%d: nothing came from the brokers for %v", event.ErrUnavailable, t.topic, t.partition, stallTimeout)
 			}
 			var failed error
 			fetches.EachError(func(_ string, _ int32, err error) { failed = errors.Join(failed, err) })
