@@ -16,8 +16,12 @@ import (
 	"github.com/cqrsflow/cqrsflow/schemas"
 	"github.com/cqrsflow/cqrsflow/schemas/bench"
 	"github.com/cqrsflow/cqrsflow/schemas/customer"
+	"github.com/cqrsflow/cqrsflow/schemas/emailclaim"
 	"github.com/cqrsflow/cqrsflow/schemas/order"
 	orderv2 "github.com/cqrsflow/cqrsflow/schemas/order/v2"
+	"github.com/cqrsflow/cqrsflow/schemas/session"
+	"github.com/cqrsflow/cqrsflow/schemas/source"
+	"github.com/cqrsflow/cqrsflow/schemas/user"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew; what is in the log already must stay readable")
@@ -103,7 +107,7 @@ func TestGoldenEvents(t *testing.T) {
 	for name, m := range upcast {
 		want[name] = m
 	}
-	for _, registry := range []*schemas.Registry{order.Events, customer.Events, bench.Events} {
+	for _, registry := range []*schemas.Registry{order.Events, customer.Events, bench.Events, emailclaim.Events, source.Events, session.Events, user.Events} {
 		for _, name := range registry.Types() {
 			for ext, contentType := range map[string]string{".bin": schemas.ContentTypeProtobuf, ".json": schemas.ContentTypeJSON} {
 				data, err := os.ReadFile(filepath.Join(goldenDir, name+ext))

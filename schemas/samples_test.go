@@ -28,7 +28,7 @@ func samples() []proto.Message {
 	note := &orderv2.Note{Text: "ring\ttwice", NotedAt: minutes(7), Author: "user-3"}
 	ref := &cqrsflowv1.EventRef{Type: "order.v1.OrderPlaced", Sequence: 9_007_199_254_740_993}
 	field := &cqrsflowv1.FieldError{Field: "lines[0].quantity", Message: "must be at least 1"}
-	return []proto.Message{
+	return append(identitySamples(), []proto.Message{
 		usd("11.77"), line, item, note, ref, field,
 
 		&cqrsflowv1.Outcome{
@@ -82,5 +82,5 @@ func samples() []proto.Message {
 		&benchv1.Deposit{Amount: 5, Padding: []byte("xxx")},
 		&benchv1.Deposited{Amount: 5, Version: 3, Padding: []byte("xxx")},
 		&benchv1.AccountState{Balance: 15, Padding: []byte("xxx")},
-	}
+	}...)
 }

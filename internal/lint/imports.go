@@ -85,14 +85,14 @@ var rules = []rule{
 		},
 	},
 	{
-		number: 3, says: "a domain imports event, decider, money and its own generated schema types, never a client library",
+		number: 3, says: "a domain imports event, decider, money, throttle and its own generated schema types, never a client library",
 		about: func(pkg string) bool { return under(pkg, "domain") },
 		allows: func(pkg string, i imported) bool {
 			own := path.Base(pkg)
 			if other, ok := schemasOf[own]; ok {
 				own = other
 			}
-			return i.third(protobuf) || slices.Contains([]string{"event", "decider", "domain/money"}, i.ours) ||
+			return i.third(protobuf) || slices.Contains([]string{"event", "decider", "domain/money", "domain/throttle"}, i.ours) ||
 				generated(i.ours) && underAny(i.ours, "schemas/"+own, "schemas/cqrsflow/type")
 		},
 	},
