@@ -70,9 +70,13 @@ var schemasOf = map[string]string{"account": "bench"}
 
 var rules = []rule{
 	{
-		number: 1, says: "event imports the standard library only",
-		about:  func(pkg string) bool { return pkg == "event" },
-		allows: func(_ string, i imported) bool { return i.std() },
+		number: 1, says: "event and secret import the standard library only, and principal these two",
+		about: func(pkg string) bool {
+			return slices.Contains([]string{"event", "event/principal", "internal/secret"}, pkg)
+		},
+		allows: func(pkg string, i imported) bool {
+			return i.std() || pkg == "event/principal" && slices.Contains([]string{"event", "internal/secret"}, i.ours)
+		},
 	},
 	{
 		number: 2, says: "decider and topology import event, and topology the Kafka client",
