@@ -248,7 +248,7 @@ func TestTokensAndKeysAreMasked(t *testing.T) {
 		t.Fatal(err)
 	}
 	shown.Write(j)
-	for _, form := range []string{token.Reveal(), refresh.Text().Reveal(), fmt.Sprintf("%x", raw), strings.Trim(fmt.Sprint(raw), "[]"), fmt.Sprintf("%x", seed), strings.Trim(fmt.Sprint(seed), "[]")} {
+	for _, form := range []string{token.Reveal(), refresh.Text().Reveal(), fmt.Sprintf("%x", raw), strings.Trim(fmt.Sprintf("%d", raw), "[]"), fmt.Sprintf("%x", seed), strings.Trim(fmt.Sprintf("%d", seed), "[]")} {
 		if strings.Contains(shown.String(), form) {
 			t.Errorf("%s is shown", form)
 		}

@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	// Lifetime of an access token, where nothing else is configured; MaxLifetime is the longest that may be.
-	Lifetime    = 5 * time.Minute
+	// Lifetime of an access token, where nothing else is configured.
+	Lifetime = 5 * time.Minute
+	// MaxLifetime is the longest that may be.
 	MaxLifetime = time.Hour
 	// MaxLeeway is how far clocks may differ at most.
 	MaxLeeway = time.Minute

@@ -139,7 +139,7 @@ func TestSeeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	shown := fmt.Sprintf("%v %+v %#v %x %d %v", a, a, a, a, a, struct{ s Seed }{a}) + string(j)
-	for _, form := range []string{a.Base32(), fmt.Sprintf("%x", a.Bytes()), strings.Trim(fmt.Sprint(a.Bytes()), "[]")} {
+	for _, form := range []string{a.Base32(), fmt.Sprintf("%x", a.Bytes()), strings.Trim(fmt.Sprintf("%d", a.Bytes()), "[]")} {
 		if strings.Contains(shown, form) {
 			t.Errorf("a seed is shown: %s", shown)
 		}
