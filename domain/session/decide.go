@@ -128,7 +128,7 @@ func (d decision) present(token []byte) (presented, error) {
 	switch {
 	case bytes.Equal(token, d.s.GetToken()):
 		return current, nil
-	case bytes.Equal(token, d.s.GetPresented()):
+	case len(d.s.GetPresented()) > 0 && bytes.Equal(token, d.s.GetPresented()):
 		if d.now.Sub(d.s.GetRotatedAt().AsTime()) <= RetryWindow {
 			return last, nil
 		}

@@ -26,7 +26,7 @@ var lives = rapid.Custom(func(t *rapid.T) []command {
 	}
 	n := rapid.SampledFrom([]int{0, 0, 1, 1, 1, 2, 2, 4, 4, 4}).Draw(t, "usual")
 	life, now := usual[:n:n], 70
-	for range rapid.IntRange(3, 10).Draw(t, "bursts") {
+	for range rapid.IntRange(3, 7).Draw(t, "bursts") {
 		for _, body := range burst(t, now) {
 			life = append(life, cmd(now, body))
 			now += rapid.SampledFrom([]int{0, 0, 0, 1, 30}).Draw(t, "pass")
@@ -182,19 +182,24 @@ func histories() map[string][]proto.Message {
 		delayed = append(delayed, begun(10*i+10, attempt, "password"), &userv1.AttemptFailed{Attempt: attempt, Factor: "password", FailedAt: at(10*i + 11)})
 	}
 	unknown := &userv1.AttemptBegun{Attempt: "a", Factor: "password", Subject: "nobody", BegunAt: at(1), ExpiresAt: at(61)}
+	var many []proto.Message
+	for i := range user.MaxUnknown + 2 {
+		many = append(many, &userv1.AttemptBegun{Attempt: "a", Factor: "password", Subject: fmt.Sprint(i), BegunAt: at(i), ExpiresAt: at(i + 60)})
+	}
 	return map[string][]proto.Message{
 		"disabled": disabled, "erased": erased, "locked": append(locked[:3:3], &userv1.UserUnlocked{UnlockedAt: at(4)}),
 		"resent":  append(registered[:1:1], &userv1.ConfirmationResent{Confirmation: hash('d'), ExpiresAt: at(500), ResentAt: at(70)}),
 		"delayed": append(delayed[:len(delayed):len(delayed)], begun(100, "open", "password"), &userv1.AttemptExpired{Attempt: "open", Factor: "password", NoticedAt: at(200)}),
-		"passwords": append(confirmed[:2:2], &userv1.PasswordRehashed{Credential: []byte("again")}, begun(3, "a", "password"),
+		"passwords": append(confirmed[:2:2], &userv1.DeviceRemembered{Device: hash('l'), RememberedAt: at(3)}, &userv1.PasswordRehashed{Credential: []byte("again")}, begun(3, "a", "password"),
 			&userv1.AttemptSucceeded{Attempt: "a", Factor: "password"}, &userv1.PasswordChanged{Credential: []byte("second"), CredentialVersion: 2, ChangedAt: at(5)},
 			&userv1.PasswordResetRequested{Token: hash('t'), ExpiresAt: at(100), RequestedAt: at(6)},
 			&userv1.PasswordReset{Credential: []byte("third"), CredentialVersion: 3, ResetAt: at(7)}),
-		"factors": append(protected[:4:4], begun(20, "a", "totp"), &userv1.AttemptSucceeded{Attempt: "a", Factor: "totp", TotpStep: step(20)},
-			begun(21, "b", "recovery_code"), &userv1.AttemptSucceeded{Attempt: "b", Factor: "recovery_code", RecoveryCode: codes[1]},
+		"factors": append(protected[:4:4], begun(20, "a", "totp"), &userv1.AttemptSucceeded{Attempt: "a", Factor: "totp", TotpStep: step(50)},
+			&userv1.AttemptFailed{Attempt: "c", Factor: "totp", FailedAt: at(21)}, &userv1.UserUnlocked{UnlockedAt: at(21)}, begun(21, "b", "recovery_code"), &userv1.AttemptSucceeded{Attempt: "b", Factor: "recovery_code", RecoveryCode: codes[1]},
 			&userv1.RecoveryCodesReplaced{RecoveryCodes: codes[:1]}, &userv1.TotpRemoved{SecondFactorVersion: 2}),
 		"devices and roles": append(confirmed[:2:2], &userv1.DeviceRemembered{Device: hash('l'), Label: []byte("laptop"), RememberedAt: at(3)},
 			&userv1.DeviceRemembered{Device: hash('p'), RememberedAt: at(4)}, &userv1.DeviceForgotten{Device: hash('l')}, &userv1.RolesSet{Roles: []string{"admin"}}),
+		"many unknown": many,
 		"unknown": {unknown, &userv1.AttemptFailed{Attempt: "a", Factor: "password", Subject: "nobody", FailedAt: at(2)},
 			&userv1.AttemptBegun{Attempt: "b", Factor: "password", Subject: "somebody", BegunAt: at(3), ExpiresAt: at(63)},
 			&userv1.AttemptExpired{Attempt: "b", Factor: "password", Subject: "somebody", NoticedAt: at(70)}},
