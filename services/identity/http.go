@@ -53,6 +53,14 @@ func (s *Service) table() []route {
 		{method: get, path: "/v1/auth/sessions", handle: s.listSessions, private: true},
 		{method: del, path: "/v1/auth/sessions/{id}", handle: s.endSession, private: true},
 		{method: get, path: "/v1/me", handle: s.me, private: true},
+		{method: post, path: "/v1/auth/mfa", handle: s.mfa},
+		{method: post, path: "/v1/auth/mfa/totp", handle: s.enrolTotp, private: true},
+		{method: post, path: "/v1/auth/mfa/totp/activate", handle: s.activateTotp, private: true},
+		{method: del, path: "/v1/auth/mfa/totp", handle: s.removeTotp, private: true},
+		{method: post, path: "/v1/auth/mfa/recovery-codes", handle: s.replaceRecoveryCodes, private: true},
+		{method: post, path: "/v1/auth/password", handle: s.changePassword, private: true},
+		{method: post, path: "/v1/auth/password/reset", handle: s.requestReset},
+		{method: post, path: "/v1/auth/password/reset/confirm", handle: s.confirmReset},
 		{method: get, path: "/.well-known/jwks.json", handle: s.jwks},
 	}
 }
