@@ -14,7 +14,6 @@ import (
 	"github.com/cqrsflow/cqrsflow/internal/secret"
 	"github.com/cqrsflow/cqrsflow/query"
 	"github.com/cqrsflow/cqrsflow/services/identity/mail"
-	"github.com/cqrsflow/cqrsflow/services/identity/password"
 	"github.com/cqrsflow/cqrsflow/services/identity/token"
 	"github.com/cqrsflow/cqrsflow/services/identity/totp"
 	"github.com/cqrsflow/cqrsflow/services/identity/vault"
@@ -42,6 +41,15 @@ type Vault interface {
 	Forget(ctx context.Context, user string) (vault.Receipt, error)
 }
 
+// Passwords hashes and verifies, a few at a time; *password.Pool does.
+type Passwords interface {
+	Hash(ctx context.Context, plain secret.Text) (phc string, err error)
+	Verify(ctx context.Context, plain secret.Text, phc string) (bool, error)
+	NeedsRehash(phc string) bool
+	// Dummy is a hash that no password fits.
+	Dummy() string
+}
+
 // The headers that a trusted proxy may tell the client's address in.
 const (
 	XForwardedFor = "x-forwarded-for"
@@ -54,7 +62,7 @@ type Config struct {
 	Accounts  Accounts
 	Vault     Vault
 	Index     *vault.Index
-	Passwords *password.Pool
+	Passwords Passwords
 	Mailer    mail.Mailer
 
 	// Issuer makes access tokens, Verifier checks them, Keys are what both of them use.
