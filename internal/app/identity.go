@@ -70,7 +70,8 @@ func (p *process) startIdentity(ctx context.Context, port *publicPort) error {
 		return err
 	}
 	p.group.Go(lifecycle.Last, "signing keys", keys.Run)
-	p.group.Go(lifecycle.Drain, "identity", p.identity.Run)
+	// What goes on after answers publishes commands: it ends before what takes and decides them.
+	p.group.Go(lifecycle.Intake, "identity", p.identity.Run)
 	for _, path := range identity.Paths {
 		port.mounted[path] = p.identity
 	}

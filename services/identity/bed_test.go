@@ -22,7 +22,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
@@ -31,6 +30,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/consumers/runner"
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/internal/aggregates"
+	"github.com/cqrsflow/cqrsflow/internal/embedded/kafka"
 	"github.com/cqrsflow/cqrsflow/internal/embedded/postgres"
 	"github.com/cqrsflow/cqrsflow/internal/secret"
 	"github.com/cqrsflow/cqrsflow/producer"
@@ -107,7 +107,7 @@ type options struct {
 // when a test says so.
 type bed struct {
 	t        testing.TB
-	cluster  *kfake.Cluster
+	broker   *kafka.Server
 	services []*identity.Service
 	vault    *vault.Vault
 	pool     *pgxpool.Pool
@@ -151,12 +151,12 @@ func newBed(t testing.TB, o options) *bed {
 	t.Helper()
 	b := &bed{t: t, log: &lines{}, mails: make(chan mail.Message, 1000)}
 	log := slog.New(slog.NewJSONHandler(b.log, nil))
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	broker, err := kafka.Start(t.Context(), kafka.Config{Addr: "127.0.0.1:0", DataDir: t.TempDir(), Logger: log})
 	must(t, err)
-	t.Cleanup(cluster.Close)
-	b.cluster = cluster
-	kafka := []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.MetadataMinAge(10 * time.Millisecond)}
-	ids := b.makeTopics(kafka)
+	t.Cleanup(func() { must(t, broker.Close()) })
+	b.broker = broker
+	opts := []kgo.Opt{kgo.SeedBrokers(broker.Addr())}
+	ids := b.makeTopics(opts)
 
 	database := database(t)
 	must(t, sinks.Migrate(t.Context(), database, sinks.Models(models.Projections()...)...))
@@ -183,7 +183,7 @@ func newBed(t testing.TB, o options) *bed {
 	var processors []*producer.Processor
 	for n := range max(1, o.processors) {
 		dir := filepath.Join(t.TempDir(), fmt.Sprint(n))
-		p, err := producer.NewProcessor(producer.Config{Kafka: kafka, Types: types(), TopicIDs: ids, Dir: dir, Instance: fmt.Sprint("p", n), Clock: b.now, Logger: log,
+		p, err := producer.NewProcessor(producer.Config{Kafka: opts, Types: types(), TopicIDs: ids, Dir: dir, Instance: fmt.Sprint("p", n), Clock: b.now, Logger: log,
 			SessionTimeout: 10 * time.Second})
 		must(t, err)
 		b.dirs = append(b.dirs, dir)
@@ -191,12 +191,14 @@ func newBed(t testing.TB, o options) *bed {
 		goOn(pctx, &processing, "processor", p.Run)
 	}
 	goOn(ctx, &running, "notifications", store.Run)
+	sctx, quit := context.WithCancel(context.Background())
+	var serving sync.WaitGroup
 	byName := map[string]*decider.Type{}
 	for _, typ := range types() {
 		byName[typ.Name] = typ
 	}
 	for _, projection := range models.Projections() {
-		r, err := store.Runner(projection, runner.Config{Client: kafka, Aggregates: byName, Logger: log})
+		r, err := store.Runner(projection, runner.Config{Client: opts, Aggregates: byName, Logger: log})
 		must(t, err)
 		goOn(ctx, &running, "projection", r.Run)
 	}
@@ -212,7 +214,7 @@ func newBed(t testing.TB, o options) *bed {
 	b.verifier, err = token.NewVerifier(token.VerifierConfig{Issuer: "https://id.example", Audience: "shop", Keys: b.keys, Now: b.now})
 	must(t, err)
 	for range max(1, o.instances) {
-		publisher, err := producer.NewPublisher(t.Context(), producer.PublisherConfig{Kafka: kafka, Aggregates: names(), Logger: log})
+		publisher, err := producer.NewPublisher(t.Context(), producer.PublisherConfig{Kafka: opts, Aggregates: names(), Logger: log})
 		must(t, err)
 		goOn(ctx, &running, "publisher", publisher.Run)
 		cfg := identity.Config{Commands: publisher, Accounts: query.NewAccounts(b.pool), Vault: b.vault, Mailer: b, Issuer: b.issuer, Verifier: b.verifier,
@@ -228,9 +230,10 @@ func newBed(t testing.TB, o options) *bed {
 		s, err := identity.New(cfg)
 		must(t, err)
 		b.services = append(b.services, s)
-		goOn(ctx, &running, "identity", s.Run)
+		goOn(sctx, &serving, "identity", s.Run)
 		<-publisher.Ready()
 	}
+	t.Cleanup(func() { quit(); serving.Wait() }) // first of all, as when a process stops
 	for _, p := range processors {
 		b.until("the processors serve", func() bool {
 			parts, joined := p.Status()
@@ -255,8 +258,8 @@ func types() []*decider.Type {
 
 func names() []string { return []string{"user", "session", "emailclaim", "source"} }
 
-func (b *bed) makeTopics(kafka []kgo.Opt) map[string][16]byte {
-	client, err := kgo.NewClient(kafka...)
+func (b *bed) makeTopics(opts []kgo.Opt) map[string][16]byte {
+	client, err := kgo.NewClient(opts...)
 	must(b.t, err)
 	defer client.Close()
 	top := topology.New(client, topology.Config{Partitions: 2, Replication: 1}, names())

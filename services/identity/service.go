@@ -3,7 +3,6 @@ package identity
 import (
 	"context"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/cqrsflow/cqrsflow/services/identity/mail"
@@ -23,16 +22,14 @@ type Service struct {
 	handler    http.Handler
 	routes     []route
 
-	background struct {
-		sync.WaitGroup
-		slots chan struct{}
-	}
+	// slots has one for each task that goes on after an answer.
+	slots chan struct{}
 }
 
 const (
 	// backgroundTasks is how many may go on at once after their answers; a request that comes then waits for one to end.
 	backgroundTasks = 256
-	// backgroundTime is how long such a task may take, and how long Run waits for those under way.
+	// backgroundTime is how long such a task may take, and so how long Run waits for those under way.
 	backgroundTime = 40 * time.Second
 )
 
@@ -47,7 +44,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	s := &Service{cfg: cfg, recovery: recovery, challenges: challenges{cfg.Secrets.Derive("mfa challenge")}, mails: mail.Templates{Product: cfg.Product}}
 	s.auth = &Authenticator{verifier: cfg.Verifier, decide: s.do}
-	s.background.slots = make(chan struct{}, backgroundTasks)
+	s.slots = make(chan struct{}, backgroundTasks)
 	s.routes = s.table()
 	s.handler = s.serve()
 	return s, nil
@@ -60,19 +57,24 @@ func (s *Service) Authenticator() *Authenticator { return s.auth }
 func (s *Service) Run(ctx context.Context) error {
 	s.makeDecoys(ctx)
 	<-ctx.Done()
-	s.background.Wait()
+	for range cap(s.slots) { // whoever has all of them knows that nobody else has one
+		s.slots <- struct{}{}
+	}
+	for range cap(s.slots) {
+		<-s.slots
+	}
 	return nil
 }
 
 // later does something after the answer, which a client that goes away does not end. It says when it fails; nobody waits for it.
 func (s *Service) later(what string, do func(context.Context) error) {
-	s.background.slots <- struct{}{}
-	s.background.Go(func() {
-		defer func() { <-s.background.slots }()
+	s.slots <- struct{}{}
+	go func() {
+		defer func() { <-s.slots }()
 		ctx, cancel := context.WithTimeout(context.Background(), backgroundTime)
 		defer cancel()
 		if err := do(ctx); err != nil {
 			s.cfg.Logger.Error("after an answer: "+what+" failed", "error", err)
 		}
-	})
+	}()
 }
