@@ -22,19 +22,23 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
 
 	sinks "github.com/cqrsflow/cqrsflow/consumers/postgres"
 	models "github.com/cqrsflow/cqrsflow/consumers/postgres/identity"
 	"github.com/cqrsflow/cqrsflow/consumers/runner"
 	"github.com/cqrsflow/cqrsflow/decider"
+	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/internal/aggregates"
 	"github.com/cqrsflow/cqrsflow/internal/embedded/kafka"
 	"github.com/cqrsflow/cqrsflow/internal/embedded/postgres"
 	"github.com/cqrsflow/cqrsflow/internal/secret"
 	"github.com/cqrsflow/cqrsflow/producer"
 	"github.com/cqrsflow/cqrsflow/query"
+	"github.com/cqrsflow/cqrsflow/schemas"
 	"github.com/cqrsflow/cqrsflow/services/identity"
 	"github.com/cqrsflow/cqrsflow/services/identity/mail"
 	"github.com/cqrsflow/cqrsflow/services/identity/password"
@@ -109,6 +113,7 @@ type bed struct {
 	t        testing.TB
 	broker   *kafka.Server
 	services []*identity.Service
+	commands *producer.Publisher
 	vault    *vault.Vault
 	pool     *pgxpool.Pool
 	log      *lines
@@ -118,8 +123,10 @@ type bed struct {
 	verifier *token.Verifier
 	dirs     []string
 	ahead    atomic.Int64
-	// stopProcessors ends the processors and waits for them.
+	// stopProcessors ends the processors and waits for them; startProcessor starts another one.
 	stopProcessors func()
+	startProcessor func(name string)
+	kafka          []kgo.Opt
 }
 
 // start of a bed's clock. Access tokens are in whole seconds; so is this.
@@ -156,6 +163,7 @@ func newBed(t testing.TB, o options) *bed {
 	t.Cleanup(func() { must(t, broker.Close()) })
 	b.broker = broker
 	opts := []kgo.Opt{kgo.SeedBrokers(broker.Addr())}
+	b.kafka = opts
 	ids := b.makeTopics(opts)
 
 	database := database(t)
@@ -176,19 +184,24 @@ func newBed(t testing.TB, o options) *bed {
 			}
 		})
 	}
-	pctx, stop := context.WithCancel(context.Background())
-	var processing sync.WaitGroup
-	b.stopProcessors = func() { stop(); processing.Wait() }
-	t.Cleanup(b.stopProcessors)
+	b.stopProcessors = func() {}
+	t.Cleanup(func() { b.stopProcessors() })
 	var processors []*producer.Processor
-	for n := range max(1, o.processors) {
-		dir := filepath.Join(t.TempDir(), fmt.Sprint(n))
-		p, err := producer.NewProcessor(producer.Config{Kafka: opts, Types: types(), TopicIDs: ids, Dir: dir, Instance: fmt.Sprint("p", n), Clock: b.now, Logger: log,
+	b.startProcessor = func(name string) {
+		pctx, stop := context.WithCancel(context.Background())
+		var processing sync.WaitGroup
+		before := b.stopProcessors
+		b.stopProcessors = func() { stop(); processing.Wait(); before() }
+		dir := filepath.Join(t.TempDir(), name)
+		p, err := producer.NewProcessor(producer.Config{Kafka: opts, Types: types(), TopicIDs: ids, Dir: dir, Instance: name, Clock: b.now, Logger: log,
 			SessionTimeout: 10 * time.Second})
 		must(t, err)
 		b.dirs = append(b.dirs, dir)
-		processors = append(processors, p)
 		goOn(pctx, &processing, "processor", p.Run)
+		processors = append(processors, p)
+	}
+	for n := range max(1, o.processors) {
+		b.startProcessor(fmt.Sprint("p", n))
 	}
 	goOn(ctx, &running, "notifications", store.Run)
 	sctx, quit := context.WithCancel(context.Background())
@@ -216,6 +229,7 @@ func newBed(t testing.TB, o options) *bed {
 	for range max(1, o.instances) {
 		publisher, err := producer.NewPublisher(t.Context(), producer.PublisherConfig{Kafka: opts, Aggregates: names(), Logger: log})
 		must(t, err)
+		b.commands = publisher
 		goOn(ctx, &running, "publisher", publisher.Run)
 		cfg := identity.Config{Commands: publisher, Accounts: query.NewAccounts(b.pool), Vault: b.vault, Mailer: b, Issuer: b.issuer, Verifier: b.verifier,
 			Keys: b.keys.Keys, Secrets: key("index"), PublicURL: "https://shop.example", Now: b.now, Logger: log}
@@ -328,6 +342,61 @@ func (b *bed) token() string {
 		b.t.Fatalf("there is no link in the mail %q", m.Subject)
 	}
 	return found[1]
+}
+
+// do has a command decided that no path of users takes: an administrator's.
+func (b *bed) do(stream string, body proto.Message) {
+	b.t.Helper()
+	data, err := schemas.Marshal(body)
+	must(b.t, err)
+	o, err := b.commands.Do(b.t.Context(), event.Command{Type: string(body.ProtoReflect().Descriptor().FullName()), Stream: event.StreamID(stream),
+		ExpectedVersion: event.AnyVersion}, "user", schemas.ContentTypeProtobuf, data)
+	must(b.t, err)
+	if o.Kind != event.Accepted {
+		b.t.Fatalf("%s: %s %s", body.ProtoReflect().Descriptor().Name(), o.Code, o.Message)
+	}
+}
+
+// verify looks at an access token as a gateway would.
+func (b *bed) verify(access string) (token.Claims, error) {
+	return b.verifier.Verify(b.t.Context(), secret.Of(access))
+}
+
+// stream lists the types of a stream's events.
+func (b *bed) stream(aggregate, id string) string {
+	b.t.Helper()
+	client, err := kgo.NewClient(append(b.kafka[:1:1], kgo.ConsumeTopics(topology.TopicsOf("", aggregate).Events), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+	must(b.t, err)
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	ends, err := admin.ListCommittedOffsets(b.t.Context(), topology.TopicsOf("", aggregate).Events)
+	must(b.t, err)
+	left := map[int32]int64{}
+	ends.Each(func(o kadm.ListedOffset) {
+		if o.Offset > 0 {
+			left[o.Partition] = o.Offset
+		}
+	})
+	var out []string
+	for len(left) > 0 {
+		fetches := client.PollFetches(b.t.Context())
+		must(b.t, fetches.Err())
+		fetches.EachRecord(func(r *kgo.Record) {
+			if string(r.Key) == id {
+				for _, h := range r.Headers {
+					if h.Key == "ce_type" {
+						out = append(out, string(h.Value))
+					}
+				}
+			}
+			// The last record is a transaction's marker, which is not fetched.
+			if r.Offset+2 >= left[r.Partition] {
+				delete(left, r.Partition)
+			}
+		})
+	}
+	return strings.Join(out, " ")
 }
 
 // client sends requests, from an address, to one of the instances; it keeps cookies.
