@@ -28,6 +28,7 @@ type metrics struct {
 	applied      *prometheus.CounterVec
 	parked       *prometheus.CounterVec
 	apply        *prometheus.HistogramVec
+	attempts     *prometheus.CounterVec
 
 	mu struct {
 		sync.Mutex
@@ -61,8 +62,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Events set aside, by projections and reactors."}, []string{"projection"}),
 		apply: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "cqrsflow_projection_batch_seconds",
 			Help: "Duration of applying a batch to a read model.", Buckets: seconds}, []string{"projection"}),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_authentication_attempts_total",
+			Help: "Attempts to authenticate, by factor and result: succeeded, failed, refused, or withdrawn where nothing could be verified."}, []string{"factor", "result"}),
 	}
-	r.MustRegister(m.outcomes, m.transactions, m.batch, m.restores, m.restored, m.unheard, m.panics, m.variants, m.applied, m.parked, m.apply, standing{m})
+	r.MustRegister(m.outcomes, m.transactions, m.batch, m.restores, m.restored, m.unheard, m.panics, m.variants, m.applied, m.parked, m.apply, m.attempts, standing{m})
 	return m
 }
 
@@ -99,6 +102,9 @@ func (m *metrics) onParked(by string, events int) {
 		m.parked.WithLabelValues(by).Add(float64(events))
 	}
 }
+
+// onAttempt is called with how each attempt to authenticate ended.
+func (m *metrics) onAttempt(factor, result string) { m.attempts.WithLabelValues(factor, result).Inc() }
 
 // watch adds a projection to what is asked at each scrape.
 func (m *metrics) watch(d *rebuild.Driver) {

@@ -22,6 +22,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/internal/config"
 	"github.com/cqrsflow/cqrsflow/internal/lifecycle"
 	"github.com/cqrsflow/cqrsflow/producer"
+	"github.com/cqrsflow/cqrsflow/services/identity"
 	"github.com/cqrsflow/cqrsflow/services/ops"
 	"github.com/cqrsflow/cqrsflow/topology"
 )
@@ -48,6 +49,8 @@ type process struct {
 	reactors []*reactor.Reactor
 	// publisher is there where a role or an import publishes.
 	publisher *producer.Publisher
+	// identity is there in the role identity.
+	identity *identity.Service
 	// dev makes the choices of dev: its own topics, an embedded index, an asynchronous commit.
 	dev bool
 	// topicIDs are the topics' IDs as they are recorded.
@@ -129,7 +132,7 @@ func (p *process) start(ctx context.Context, roles []string, http *publicPort) e
 		start  func(context.Context) error
 	}{
 		{true, p.checkTopics},
-		{has(config.RoleProjectSQL) || has(config.RoleHistory) || has(config.RoleQuery), p.openStore},
+		{has(config.RoleProjectSQL) || has(config.RoleHistory) || has(config.RoleQuery) || has(config.RoleIdentity), p.openStore},
 		{has(config.RoleProjectSearch) || has(config.RoleQuery), p.openSearch},
 		{has(config.RoleCommand), p.startProcessor},
 		{has(config.RoleProjectSQL), func(context.Context) error { return p.startProjections(config.RoleProjectSQL) }},
@@ -137,8 +140,10 @@ func (p *process) start(ctx context.Context, roles []string, http *publicPort) e
 		{has(config.RoleProjectSearch), func(context.Context) error { return p.startProjections(config.RoleProjectSearch) }},
 		{has(config.RoleReact) || has(config.RoleQuery), p.openReactors},
 		{has(config.RoleReact), p.startReactors},
-		{has(config.RoleQuery), p.startPublisher},
+		{has(config.RoleQuery) || has(config.RoleIdentity), p.startPublisher},
 		{has(config.RoleQuery), func(ctx context.Context) error { return p.startAPI(ctx, http) }},
+		{has(config.RoleIdentity), func(ctx context.Context) error { return p.startIdentity(ctx, http) }},
+		{http != nil, func(context.Context) error { return p.startHTTP(http) }},
 	}
 	for _, s := range steps {
 		if !s.needed {

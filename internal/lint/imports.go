@@ -54,6 +54,7 @@ const (
 // concrete are the read models and reactors: those whose business a domain's events are.
 var concrete = []string{
 	"consumers/postgres/shop",     // orders, customers, daily sales
+	"consumers/postgres/identity", // users, sessions, claims
 	"consumers/reactor/purchases", // paying an order records a purchase
 	"internal/searchindex",        // orders_search, for sinks and readers
 	"internal/bench",              // the benchmarks' own account
@@ -62,8 +63,9 @@ var concrete = []string{
 
 // shapes know messages of a domain, but no events: they make commands or show states.
 var shapes = []string{
-	"services/api",   // shows states
-	"internal/cdnow", // makes commands
+	"services/api",      // shows states
+	"services/identity", // makes commands, reads states
+	"internal/cdnow",    // makes commands
 }
 
 // schemasOf names the folder of a domain's schemas where it is not the domain's own name.
