@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"context"
+	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
@@ -494,4 +495,24 @@ func TestASVS_16_2_1_AuthenticationsAreLogged(t *testing.T) {
 			t.Errorf("%q is logged", secret)
 		}
 	}
+}
+
+// The only cookie, which makes a device known, goes to this host over TLS alone, and to no script and no other site.
+func TestASVS_3_3_1_DeviceCookie(t *testing.T) {
+	b, c, _ := joined(t, options{})
+	if len(c.cookies) != 1 {
+		t.Fatalf("%d cookies", len(c.cookies))
+	}
+	k := c.cookies[0]
+	if !strings.HasPrefix(k.Name, "__Host-") || !k.Secure || !k.HttpOnly || k.SameSite != http.SameSiteStrictMode || k.Path != "/" || k.Domain != "" {
+		t.Errorf("%v", k)
+	}
+	// Who attacks the account slows down everybody but this device.
+	stranger := b.client()
+	stranger.source = "192.0.2.77:1"
+	for range 6 {
+		stranger.login(ada, other)
+	}
+	stranger.login(ada, good).is(429, "too_many_attempts")
+	c.login(ada, good).is(200, "")
 }
