@@ -26,6 +26,8 @@ const (
 	confirmationTime = 24 * time.Hour
 	claimTime        = confirmationTime + time.Hour
 	maxName          = 200
+	// ownRole is the role of who registers without anybody's leave.
+	ownRole = "customer"
 )
 
 // Registration is a user to be.
@@ -48,7 +50,7 @@ func (s *Service) register(c *call) error {
 	}
 	origin := s.origin(c)
 	user := uuid.NewString()
-	body := &userv1.RegisterUser{EmailClaim: claim, ConfirmationValidFor: durationpb.New(confirmationTime), Origin: origin}
+	body := &userv1.RegisterUser{EmailClaim: claim, Roles: []string{ownRole}, ConfirmationValidFor: durationpb.New(confirmationTime), Origin: origin}
 	if err := s.sealRegistration(c.ctx, user, r, body); err != nil {
 		return err
 	}
