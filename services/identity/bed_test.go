@@ -105,6 +105,8 @@ type options struct {
 	instances, processors int
 	// change changes the configuration of an instance.
 	change func(*identity.Config)
+	// processor changes the configuration of a processor.
+	processor func(*producer.Config)
 }
 
 // bed is identity with everything behind it: Kafka in memory, processors, PostgreSQL with the read models. Time passes only
@@ -193,8 +195,11 @@ func newBed(t testing.TB, o options) *bed {
 		before := b.stopProcessors
 		b.stopProcessors = func() { stop(); processing.Wait(); before() }
 		dir := filepath.Join(t.TempDir(), name)
-		p, err := producer.NewProcessor(producer.Config{Kafka: opts, Types: types(), TopicIDs: ids, Dir: dir, Instance: name, Clock: b.now, Logger: log,
-			SessionTimeout: 10 * time.Second})
+		cfg := producer.Config{Kafka: opts, Types: types(), TopicIDs: ids, Dir: dir, Instance: name, Clock: b.now, Logger: log, SessionTimeout: 10 * time.Second}
+		if o.processor != nil {
+			o.processor(&cfg)
+		}
+		p, err := producer.NewProcessor(cfg)
 		must(t, err)
 		b.dirs = append(b.dirs, dir)
 		goOn(pctx, &processing, "processor", p.Run)
