@@ -66,7 +66,7 @@ func (s *side) follow() {
 		}
 	}()
 	for _, p := range identity.Projections() {
-		r, err := s.store.Runner(p, runner.Config{Client: s.log.Client(), Aggregates: logtest.Types(s.t, "user", "session", "emailclaim"), Logger: slog.New(slog.DiscardHandler)})
+		r, err := s.store.Runner(p, 1, runner.Config{Client: s.log.Client(), Aggregates: logtest.Types(s.t, "user", "session", "emailclaim"), Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			s.t.Fatal(err)
 		}
