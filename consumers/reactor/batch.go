@@ -264,6 +264,15 @@ func (t *transactor) end(ctx context.Context, s *step, err error) error {
 	return nil
 }
 
+// idle is called when there was nothing to do: what went wrong before is over.
+func (r *Reactor) idle() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mu.status.Joined {
+		r.mu.status.Reason, r.mu.failing = "", time.Time{}
+	}
+}
+
 func (r *Reactor) done(s *step) {
 	r.mu.Lock()
 	r.mu.status.Events += int64(s.events)

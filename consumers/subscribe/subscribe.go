@@ -155,7 +155,7 @@ func (s *subscriber) once(ctx context.Context) error {
 	fetches.EachRecord(s.add)
 	if len(s.events) > 0 {
 		if err := s.cfg.Handle(ctx, s.events); err != nil {
-			s.cl.SetOffsets(s.cl.CommittedOffsets()) // the poll moved on
+			s.rewind(fetches)
 			return err
 		}
 	}
@@ -166,6 +166,22 @@ func (s *subscriber) once(ctx context.Context) error {
 		return errors.Join(failed, fmt.Errorf("commit offsets: %w", err))
 	}
 	return failed
+}
+
+// rewind goes back to before the batch, as the poll has moved on. What was committed does not say where that
+// is: of a group that began at the end nothing may be committed yet.
+func (s *subscriber) rewind(fetches kgo.Fetches) {
+	back := map[string]map[int32]kgo.EpochOffset{}
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		if len(p.Records) == 0 {
+			return
+		}
+		if back[p.Topic] == nil {
+			back[p.Topic] = map[int32]kgo.EpochOffset{}
+		}
+		back[p.Topic][p.Partition] = kgo.EpochOffset{Epoch: -1, Offset: p.Records[0].Offset}
+	})
+	s.cl.SetOffsets(back)
 }
 
 func (s *subscriber) add(rec *kgo.Record) {

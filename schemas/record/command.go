@@ -3,6 +3,7 @@ package record
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -65,6 +66,10 @@ func ParseCommand(r *kgo.Record, names *Names) (c event.Command, content string,
 			}
 			c.Type = names.intern(h.Value)
 		case hContentType:
+			if len(h.Value) > maxText {
+				bad(hContentType, h.Value, Protobuf+" or "+JSON)
+				continue
+			}
 			content = names.intern(h.Value)
 		case hTime:
 			t, perr := time.Parse(time.RFC3339Nano, view(h.Value))
@@ -117,8 +122,20 @@ func ParseCommand(r *kgo.Record, names *Names) (c event.Command, content string,
 			err = fmt.Errorf("%w: the value is null; a command with nothing set has zero bytes", event.ErrMalformed)
 		}
 	}
-	c.Stream = event.StreamID(r.Key)
+	c.Stream = streamOf(r.Key)
 	return c, content, err
+}
+
+// streamOf is the stream of a key. A key that is none is cut to what a stream ID may have at most, and made
+// printable: an outcome must fit into the broker's and the stores' bounds whatever the command's key was.
+func streamOf(key []byte) event.StreamID {
+	if event.CheckStreamID(key) == nil {
+		return event.StreamID(key)
+	}
+	if len(key) > event.MaxStreamID {
+		key = key[:event.MaxStreamID]
+	}
+	return event.StreamID(strings.ToValidUTF8(strings.ReplaceAll(string(key), "\x00", ""), ""))
 }
 
 // DefaultCommandID is the ID of a command that came without one: "<partition>-<offset>".

@@ -85,7 +85,7 @@ func appendOutcome(b []byte, o *event.Outcome) []byte {
 // ParseOutcome reads a record from an outcomes topic. A record that the processor did not write is
 // event.ErrForeign; one whose body cannot be read is event.ErrUndecodable.
 func ParseOutcome(r *kgo.Record, aggregate string, names *Names) (event.Outcome, error) {
-	o := event.Outcome{Aggregate: aggregate, Stream: event.StreamID(r.Key), Partition: r.Partition, CommandOffset: -1, Offset: r.Offset}
+	o := event.Outcome{Aggregate: aggregate, Stream: streamOf(r.Key), Partition: r.Partition, CommandOffset: -1, Offset: r.Offset}
 	foreign := func(why string) (event.Outcome, error) {
 		return o, fmt.Errorf("%w: %s/%d@%d: %s", event.ErrForeign, r.Topic, r.Partition, r.Offset, why)
 	}
