@@ -28,6 +28,7 @@ type cli struct {
 	Projection projectionCmd `cmd:"" help:"Look at the read models: how far they are, whether they are right."`
 	Stream     streamCmd     `cmd:"" help:"Look at the stream of an aggregate: its events, its state then and now."`
 	Topology   topologyCmd   `cmd:"" help:"Make and check the topics on Kafka."`
+	User       userCmd       `cmd:"" help:"Look after users: make them, give them roles, lock and forget them."`
 	Bench      benchCmd      `cmd:"" help:"Measure cqrsflow on the configured servers, beside bare loops that do the same I/O."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
@@ -42,6 +43,7 @@ func newCLI() *cli {
 		Projection: newProjectionCmd(),
 		Stream:     newStreamCmd(),
 		Topology:   newTopologyCmd(),
+		User:       newUserCmd(),
 		Bench:      newBenchCmd(),
 	}
 }
