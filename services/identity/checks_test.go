@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"context"
+	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
@@ -401,9 +402,15 @@ func TestASVS_15_2_2_HashingIsBounded(t *testing.T) {
 	c.b.until("what was not verified does not count", func() bool { return c.login(ada, good).status == 200 })
 }
 
-// Without processors, without Kafka, without PostgreSQL: 503 and nothing but that, nobody gets in, and nobody has failed.
+// Without processors: 503 and nothing but that, nobody gets in, and nobody has failed.
 func TestASVS_16_5_1_FailClosed(t *testing.T) {
-	b, c, _ := joined(t, options{change: func(cfg *identity.Config) { cfg.Timeout = 2 * time.Second }})
+	n := 0
+	b, c, _ := joined(t, options{instances: 2, change: func(cfg *identity.Config) {
+		if n++; n == 2 {
+			cfg.Timeout = 2 * time.Second // for what is not going to be answered
+		}
+	}})
+	c.instance = 1
 	b.stopProcessors()
 	for range 5 {
 		c.get("/v1/me").is(503, "unavailable")
@@ -488,4 +495,24 @@ func TestASVS_16_2_1_AuthenticationsAreLogged(t *testing.T) {
 			t.Errorf("%q is logged", secret)
 		}
 	}
+}
+
+// The only cookie, which makes a device known, goes to this host over TLS alone, and to no script and no other site.
+func TestASVS_3_3_1_DeviceCookie(t *testing.T) {
+	b, c, _ := joined(t, options{})
+	if len(c.cookies) != 1 {
+		t.Fatalf("%d cookies", len(c.cookies))
+	}
+	k := c.cookies[0]
+	if !strings.HasPrefix(k.Name, "__Host-") || !k.Secure || !k.HttpOnly || k.SameSite != http.SameSiteStrictMode || k.Path != "/" || k.Domain != "" {
+		t.Errorf("%v", k)
+	}
+	// Who attacks the account slows down everybody but this device.
+	stranger := b.client()
+	stranger.source = "192.0.2.77:1"
+	for range 6 {
+		stranger.login(ada, other)
+	}
+	stranger.login(ada, good).is(429, "too_many_attempts")
+	c.login(ada, good).is(200, "")
 }
