@@ -62,11 +62,14 @@ func TestASVS_16_5_1_ServersDown(t *testing.T) {
 	w := &way{}
 	b, c, id := joined(t, options{way: w, change: func(cfg *identity.Config) { cfg.Timeout = 4 * time.Second }})
 	b.pass(time.Minute)
+	outer := b.t
 	for name, l := range map[string]*line{"Kafka": &w.kafka, "PostgreSQL": &w.postgres} {
 		t.Run(name, func(t *testing.T) {
+			b.t = t
+			defer func() { b.t = outer }()
 			l.cut(true)
 			anonymous := b.client() // without the cookie of a known device, which no failure would slow down
-			for range 2 { // and two passwords: as many as would slow the account down
+			for range 2 {           // and two passwords: as many as would slow the account down
 				for _, plain := range []string{good, other} {
 					a := anonymous.post("/v1/auth/login", object{"email": ada, "password": plain}).is(503, "unavailable")
 					if a.header.Get("Retry-After") == "" || strings.Contains(a.text, "refused") || len(a.header.Values("Set-Cookie")) > 0 {
