@@ -30,6 +30,7 @@ type cli struct {
 	Rebuild    rebuildCmd    `cmd:"" help:"Build the read model of a projection anew, without downtime; the same as projection rebuild."`
 	Stream     streamCmd     `cmd:"" help:"Look at the stream of an aggregate: its events, its state then and now."`
 	Topology   topologyCmd   `cmd:"" help:"Make and check the topics on Kafka."`
+	User       userCmd       `cmd:"" help:"Look after users: make them, give them roles, lock and forget them."`
 	Bench      benchCmd      `cmd:"" help:"Measure cqrsflow on the configured servers, beside bare loops that do the same I/O."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
@@ -46,6 +47,7 @@ func newCLI() *cli {
 		Rebuild:    newRebuildCmd(),
 		Stream:     newStreamCmd(),
 		Topology:   newTopologyCmd(),
+		User:       newUserCmd(),
 		Bench:      newBenchCmd(),
 	}
 }

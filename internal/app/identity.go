@@ -75,6 +75,10 @@ func (p *process) startIdentity(ctx context.Context, port *publicPort) error {
 	for _, path := range identity.Paths {
 		port.mounted[path] = p.identity
 	}
+	operator := p.identity.Operator()
+	for _, path := range identity.OperatorPaths {
+		p.ops.Handle(path, operator)
+	}
 	return nil
 }
 

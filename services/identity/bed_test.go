@@ -105,6 +105,8 @@ type options struct {
 	instances, processors int
 	// change changes the configuration of an instance.
 	change func(*identity.Config)
+	// way is on which instances reach Kafka and PostgreSQL; nil is a way that is always there.
+	way *way
 	// processor changes the configuration of a processor.
 	processor func(*producer.Config)
 }
@@ -221,7 +223,11 @@ func newBed(t testing.TB, o options) *bed {
 		goOn(ctx, &running, "projection", r.Run)
 	}
 
-	b.vault, err = vault.New(vault.Config{Pool: b.pool, KEKs: key("kek"), Now: b.now})
+	pool, publishing := b.pool, opts
+	if o.way != nil {
+		pool, publishing = o.way.pool(t, b.pool), append(opts[:1:1], kgo.Dialer(o.way.kafka.dial))
+	}
+	b.vault, err = vault.New(vault.Config{Pool: pool, KEKs: key("kek"), Now: b.now})
 	must(t, err)
 	folder := t.TempDir()
 	must(t, token.EnsureKey(folder))
@@ -232,11 +238,11 @@ func newBed(t testing.TB, o options) *bed {
 	b.verifier, err = token.NewVerifier(token.VerifierConfig{Issuer: "https://id.example", Audience: "shop", Keys: b.keys, Now: b.now})
 	must(t, err)
 	for range max(1, o.instances) {
-		publisher, err := producer.NewPublisher(t.Context(), producer.PublisherConfig{Kafka: opts, Aggregates: names(), Logger: log})
+		publisher, err := producer.NewPublisher(t.Context(), producer.PublisherConfig{Kafka: publishing, Aggregates: names(), Logger: log})
 		must(t, err)
 		b.commands = publisher
 		goOn(ctx, &running, "publisher", publisher.Run)
-		cfg := identity.Config{Commands: publisher, Accounts: query.NewAccounts(b.pool), Vault: b.vault, Mailer: b, Issuer: b.issuer, Verifier: b.verifier,
+		cfg := identity.Config{Commands: publisher, Accounts: query.NewAccounts(pool), Vault: b.vault, Mailer: b, Issuer: b.issuer, Verifier: b.verifier,
 			Keys: b.keys.Keys, Secrets: key("index"), PublicURL: "https://shop.example", Now: b.now, Logger: log}
 		_, index := key("index").Current()
 		cfg.Index, err = vault.NewIndex(secret.Of(index))

@@ -32,6 +32,12 @@ type Accounts interface {
 	ByClaim(ctx context.Context, claim string) (string, error)
 	// Sessions are those of a user that were not revoked, the latest first.
 	Sessions(ctx context.Context, user string) ([]query.Session, error)
+	// Claims are the claims that a user has.
+	Claims(ctx context.Context, user string) ([]string, error)
+	// Users are a page of all users, the latest first.
+	Users(ctx context.Context, limit int, cursor string) (query.Page[query.User], error)
+	// User returns a user, or event.ErrNotFound.
+	User(ctx context.Context, id string) (query.User, error)
 }
 
 // Vault encrypts fields of users; *vault.Vault does.

@@ -144,8 +144,11 @@ func TestASVS_6_5_1_CodesOnceInParallel(t *testing.T) {
 	b, c, id := joined(t, two)
 	seed, recovery := c.enrol()
 	b.pass(time.Minute)
+	outer := b.t
 	for _, tc := range []struct{ factor, code string }{{"totp", totp.Code(seed, b.now())}, {"recovery_code", recovery[2]}} {
 		t.Run(tc.factor, func(t *testing.T) {
+			b.t = t
+			defer func() { b.t = outer }()
 			challenge := c.login(ada, good).str("challenge")
 			_, _, before, _ := b.settled("user", id)
 			answers := b.atOnce(100, func(_ int, c *client) answer {

@@ -62,6 +62,12 @@ func (s *Service) table() []route {
 		{method: post, path: "/v1/auth/password/reset", handle: s.requestReset},
 		{method: post, path: "/v1/auth/password/reset/confirm", handle: s.confirmReset},
 		{method: get, path: "/.well-known/jwks.json", handle: s.jwks},
+		{method: get, path: "/v1/users", handle: s.listUsers, private: true, role: roleAdmin},
+		{method: get, path: "/v1/users/{id}", handle: s.getUser, private: true, role: roleAdmin},
+		{method: post, path: "/v1/users/{id}/roles", handle: s.setRoles, private: true, role: roleAdmin},
+		{method: post, path: "/v1/users/{id}/lock", handle: s.lockUser, private: true, role: roleAdmin},
+		{method: post, path: "/v1/users/{id}/unlock", handle: s.unlockUser, private: true, role: roleAdmin},
+		{method: post, path: "/v1/users/{id}/forget", handle: s.forgetUser, private: true, role: roleAdmin},
 	}
 }
 
@@ -76,22 +82,22 @@ func (s *Service) serve() http.Handler {
 			return newProblem(http.StatusForbidden, "cross_origin", "Cross-origin request", "The request comes from a page of another site.")
 		}})
 	}))
-	return sites.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, s.match(r)) }))
+	return sites.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, match(s.routes, r)) }))
 }
 
 // match returns the route of a request, or one that says that there is none. http.ServeMux would do the matching, but answers in
 // plain text, and redirects paths that it would rather see written differently.
-func (s *Service) match(r *http.Request) *route {
+func match(routes []route, r *http.Request) *route {
 	method := r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
-	for i := range s.routes {
-		if rt := &s.routes[i]; rt.method == method && samePath(rt.path, r) {
+	for i := range routes {
+		if rt := &routes[i]; rt.method == method && samePath(rt.path, r) {
 			return rt
 		}
 	}
-	return &route{handle: s.noRoute}
+	return &route{handle: func(c *call) error { return noRoute(routes, c) }}
 }
 
 // answer runs a route's handler and turns errors and panics into problems.
@@ -143,9 +149,9 @@ func (s *Service) run(c *call, rt *route) (err error) {
 	return rt.handle(c)
 }
 
-func (s *Service) noRoute(c *call) error {
+func noRoute(routes []route, c *call) error {
 	var allowed []string
-	for _, rt := range s.routes {
+	for _, rt := range routes {
 		if samePath(rt.path, c.r) {
 			allowed = append(allowed, rt.method)
 		}

@@ -8,3 +8,4 @@ CREATE TABLE claims (
     confirmed    boolean NOT NULL,
     lapses_at    timestamptz
 );
+CREATE INDEX claims_user ON claims (user_id);
