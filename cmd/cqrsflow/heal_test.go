@@ -38,7 +38,7 @@ func rebuildAndHeal(t *testing.T, d *running) {
 	d.client(1, "projection", "cancel", "orders")
 	d.client(1, "projection", "drop", "daily_sales", "--version", "2")
 	d.client(0, "projection", "drop", "daily_sales", "--version", "1")
-	if out := d.client(0, "projection", "rebuild", "--all", "--json"); strings.Count(out, `"active"`) != 5 {
+	if out := d.client(0, "projection", "rebuild", "--all", "--json"); strings.Count(out, `"active"`) != projections {
 		t.Errorf("rebuild --all: %s", out)
 	}
 	if out := d.client(0, "projection", "list"); !strings.Contains(out, "cqrsflow.orders_search.v2  Stable") || !strings.Contains(out, "daily_sales    2        retired") {
