@@ -49,15 +49,15 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Vocabulary == nil || cfg.Every < 10*time.Millisecond {
 		return nil, fmt.Errorf("%w: policies: Vocabulary is required, and Every must be at least 10ms", event.ErrConfig)
 	}
-	if err := CheckRoles(cfg.Anonymous); err != nil {
-		return nil, fmt.Errorf("policies: of who has not signed: %w", err)
-	}
 	e := &Engine{cfg: cfg}
 	var err error
 	if e.seen, err = e.read(); err != nil {
 		return nil, err
 	}
-	return e, e.use(e.seen)
+	if err := e.use(e.seen); err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 func (e *Engine) read() ([]Source, error) {
@@ -69,10 +69,13 @@ func (e *Engine) read() ([]Source, error) {
 
 func (e *Engine) use(sources []Source) error {
 	s, err := Parse(e.cfg.Vocabulary, sources)
+	if err == nil {
+		s, err = s.WithAnonymous(e.cfg.Anonymous)
+	}
 	if err != nil {
 		return err
 	}
-	e.set.Store(s.forAnonymous(e.cfg.Anonymous))
+	e.set.Store(s)
 	return nil
 }
 

@@ -72,6 +72,9 @@ func TestPoliciesAreReloaded(t *testing.T) {
 		if got := e.Command(about(nobody, "PayOrder", "ada")); got.Allowed != want {
 			t.Fatalf("%+v, want %v", got, want)
 		}
+		if got := e.Command(about(nobody, "ShipOrder", "ada")); !got.Allowed {
+			t.Fatalf("%+v", got)
+		}
 	}
 	may(true)
 	write(all + "\n" + `@id("no") forbid (principal, action == Action::"order.v1.PayOrder", resource);`)

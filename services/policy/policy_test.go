@@ -121,7 +121,11 @@ func TestWhoMayDoWhat(t *testing.T) {
 			if d := s.Command(r); d.Allowed || d.Err != nil {
 				t.Errorf("anonymous, %s: %+v", c.Type, d)
 			}
-			if d := s.forAnonymous([]string{"admin"}).Command(r); !d.Allowed {
+			as, err := s.WithAnonymous([]string{"admin"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := as.Command(r); !d.Allowed {
 				t.Errorf("anonymous as admin, %s: %+v", c.Type, d)
 			}
 		}

@@ -115,9 +115,12 @@ func CheckRoles(roles []string) error {
 	return nil
 }
 
-// forAnonymous returns the set with these roles for who has not signed.
-func (s *Set) forAnonymous(roles []string) *Set {
+// WithAnonymous returns the set with these roles for who has not signed. Its error wraps event.ErrConfig.
+func (s *Set) WithAnonymous(roles []string) (*Set, error) {
+	if err := CheckRoles(roles); err != nil {
+		return nil, fmt.Errorf("policies: of who has not signed: %w", err)
+	}
 	c := *s
 	c.anonymous = slices.Clone(roles)
-	return &c
+	return &c, nil
 }
