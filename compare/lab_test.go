@@ -17,6 +17,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/domain/order"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/event/principal"
 	"github.com/cqrsflow/cqrsflow/internal/aggregates"
 	"github.com/cqrsflow/cqrsflow/producer"
 	typev1 "github.com/cqrsflow/cqrsflow/schemas/cqrsflow/type/v1"
@@ -37,6 +38,8 @@ type lab struct {
 	dir   string
 	// at is what the processor's clock shows; nil is the time.
 	at atomic.Pointer[time.Time]
+	// signer signs what is published; nil: nobody does.
+	signer *principal.Signer
 }
 
 func newLab(t testing.TB, partitions int32) *lab {
@@ -101,12 +104,16 @@ type live struct {
 func (l *lab) serve(typ *decider.Type, f func(live)) {
 	l.t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	p, err := producer.NewProcessor(producer.Config{Kafka: l.kafka, Types: []*decider.Type{typ}, Dir: l.dir, Workers: 1, Instance: "test",
-		SessionTimeout: 6 * time.Second, Logger: quiet, Clock: l.clock})
+	cfg := producer.Config{Kafka: l.kafka, Types: []*decider.Type{typ}, Dir: l.dir, Workers: 1, Instance: "test",
+		SessionTimeout: 6 * time.Second, Logger: quiet, Clock: l.clock}
+	if l.signer != nil {
+		cfg.Principals = l.signer.Keys
+	}
+	p, err := producer.NewProcessor(cfg)
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	pub, err := producer.NewPublisher(l.context(), producer.PublisherConfig{Kafka: l.kafka, Aggregates: []string{order.Name}, Logger: quiet})
+	pub, err := producer.NewPublisher(l.context(), producer.PublisherConfig{Kafka: l.kafka, Aggregates: []string{order.Name}, Logger: quiet, Sign: l.signer.Sign})
 	if err != nil {
 		l.t.Fatal(err)
 	}

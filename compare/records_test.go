@@ -18,6 +18,8 @@ import (
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/domain/order"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/event/principal"
+	"github.com/cqrsflow/cqrsflow/internal/secret"
 	orderv1 "github.com/cqrsflow/cqrsflow/schemas/order/v1"
 	"github.com/cqrsflow/cqrsflow/schemas/record"
 )
@@ -154,9 +156,14 @@ func TestATransactionThatIsBeingCommitted(t *testing.T) {
 	}
 }
 
-// Decide gets in a replay, to the microsecond, what it got live.
+// Decide gets in a replay, to the microsecond, what it got live: who asked, too, where that was signed.
 func TestDecideGetsWhatItGotLive(t *testing.T) {
 	l := newLab(t, 2)
+	keys, err := principal.NewKeyring(secret.Generate("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.signer = &principal.Signer{Keys: keys, As: principal.Principal{Kind: principal.User, ID: "ann"}}
 	var mu sync.Mutex
 	got := map[string]event.Command{}
 	replayed := false
@@ -192,7 +199,7 @@ func TestDecideGetsWhatItGotLive(t *testing.T) {
 	mu.Lock()
 	replayed = true
 	mu.Unlock()
-	if len(got) != 15 {
+	if len(got) != 15 || got["o-0-1"].Principal != "user:ann" {
 		t.Fatalf("%d decided live", len(got))
 	}
 	if r := l.run(typ, func(c *compare.Config) { c.Candidate = "v1" }); r.Commands != 15 || r.Differ != 0 || !r.Deterministic {

@@ -184,6 +184,7 @@ func (r *replay) task(rec *recorded, at time.Time) (t task, why string, err erro
 		c.Time = at
 	}
 	c.Time, c.RecordedTime = c.Time.Truncate(time.Microsecond), at
+	c.Principal, c.Auth = rec.principal(), ""
 	t = task{entry: e, body: body, moves: r.cfg.Diverge, offset: rec.command.Offset}
 	for i := range t.command {
 		snap := &e.snaps[0]
@@ -207,6 +208,14 @@ func (r *replay) task(rec *recorded, at time.Time) (t task, why string, err erro
 		}
 	}
 	return t, "", nil
+}
+
+// principal is who asked, as the processor had verified it.
+func (rec *recorded) principal() string {
+	if rec.outcome != nil {
+		return rec.outcome.Principal
+	}
+	return rec.events[0].Principal
 }
 
 // decode is the codec's; one that panics has found the command unreadable.

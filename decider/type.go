@@ -63,6 +63,13 @@ type Spec[D, E, S any] struct {
 	Commands []CommandType
 	// Events are the wire names of all events that may stand in a stream, old versions included.
 	Events []string
+	// Attributes are what permission checks may know of a state, besides whether it exists; none. It is pure. Values are
+	// strings, booleans and int64; names, and the type of each, are the same for every state, the initial one included.
+	// The attribute "owner" is the ID of the user that the stream belongs to; empty for nobody's.
+	Attributes func(S) map[string]any
+	// Owner is the ID of the user that a command makes the owner, empty where it makes nobody that; nil where none does.
+	// So a stream that does not exist yet can be checked. It is pure.
+	Owner func(D) string
 }
 
 // Type is a registered aggregate with its Go types erased, as the engines use it. Make it with
@@ -78,6 +85,9 @@ type Type struct {
 	initial  func() any
 	evolve   func(any, any) any
 	variants []Deciding // the default first
+	// attributes and owner are nil where the Spec has none.
+	attributes func(any) map[string]any
+	owner      func(any) string
 }
 
 var name = regexp.MustCompile(`^[a-z][a-z0-9-]{0,40}$`)
@@ -111,12 +121,19 @@ func NewType[D, E, S any](s Spec[D, E, S]) (*Type, error) {
 		return bad("%w", err)
 	}
 	d := s.Decider
-	return &Type{
+	t := &Type{
 		Name: s.Name, Plural: s.Plural, Fingerprint: s.Fingerprint, Codec: s.Codec, Commands: s.Commands, Events: s.Events,
 		initial:  func() any { return d.Initial() },
 		evolve:   func(state, e any) any { return d.Evolve(state.(S), e.(E)) },
 		variants: variants,
-	}, nil
+	}
+	if s.Attributes != nil {
+		t.attributes = func(state any) map[string]any { return s.Attributes(state.(S)) }
+	}
+	if s.Owner != nil {
+		t.owner = func(body any) string { return s.Owner(body.(D)) }
+	}
+	return t, nil
 }
 
 // Initial returns the state before any event.
@@ -129,6 +146,22 @@ func (t *Type) Evolve(state, e any) any { return t.evolve(state, e) }
 // *event.Rejection; any other error, and a panic, is the aggregate's fault.
 func (t *Type) Decide(c event.Command, body, state any) ([]any, error) {
 	return t.variants[0].decide(c, body, state)
+}
+
+// Attributes are what permission checks may know of a state; nil for none.
+func (t *Type) Attributes(state any) map[string]any {
+	if t.attributes == nil {
+		return nil
+	}
+	return t.attributes(state)
+}
+
+// Owner is the ID of the user that a command's body makes the owner; empty for nobody.
+func (t *Type) Owner(body any) string {
+	if t.owner == nil {
+		return ""
+	}
+	return t.owner(body)
 }
 
 // Command returns the registered command with that HTTP name.

@@ -26,6 +26,8 @@ const (
 	CodeEventTooLarge     = "event_too_large"
 	CodeInternal          = "internal"
 	CodeStreamUndecodable = "stream_undecodable"
+	CodePermissionDenied  = "permission_denied"
+	CodePrincipalInvalid  = "principal_invalid"
 )
 
 // step decides commands one after the other; what it needs besides the partition lives as long as the worker.
@@ -35,6 +37,8 @@ type step struct {
 	emit  emit
 	// panicked is told of a decider that panicked.
 	panicked func(p *partition, c *event.Command, reason any, stack []byte)
+	// who says who asks, and what they may do.
+	who gate
 	// signed reports whether the gateway has assigned the command's variant; nil where no signature can be checked.
 	signed func(c *event.Command) bool
 	// assigned is told of every command that names a variant, what became of that: see variant.
@@ -49,6 +53,8 @@ type scratch struct {
 	digest  digest
 	events  []event.Envelope
 	refs    []event.Ref
+	// denial is why the command was denied, where it was.
+	denial Denial
 	// single has the list of event types of commands that append one event.
 	single map[string][]string
 }
@@ -141,7 +147,15 @@ func (s *step) decide(p *partition, r *kgo.Record, c *event.Command, content str
 	s.scratch.digest = digestOf(c.Type, r.Value)
 	o.Digest = s.scratch.digest[:]
 
-	// 4. Known? (3, the permission check, comes with the identities that it needs.)
+	// 3. May they? A repeat is not answered to who may not ask any more.
+	if !s.permitted(p, r, c, content, body, l, now) {
+		d := &s.scratch.denial
+		o.Principal, o.Kind, o.Code, o.Message = c.Principal, event.Denied, d.Code, d.message()
+		return nil
+	}
+	o.Principal = c.Principal
+
+	// 4. Known?
 	key := knownKeyOf(c.Stream, c.Principal, c.ID)
 	k, err := p.lookup(key)
 	if err != nil {

@@ -29,6 +29,7 @@ type cli struct {
 	Projection projectionCmd `cmd:"" help:"Look at the read models, how far they are and whether they are right, and put them right."`
 	Rebuild    rebuildCmd    `cmd:"" help:"Build the read model of a projection anew, without downtime; the same as projection rebuild."`
 	Stream     streamCmd     `cmd:"" help:"Look at the stream of an aggregate: its events, its state then and now."`
+	Policy     policyCmd     `cmd:"" help:"Check policies, and ask them who may do what."`
 	Topology   topologyCmd   `cmd:"" help:"Make and check the topics on Kafka."`
 	User       userCmd       `cmd:"" help:"Look after users: make them, give them roles, lock and forget them."`
 	Bench      benchCmd      `cmd:"" help:"Measure cqrsflow on the configured servers, beside bare loops that do the same I/O."`
@@ -46,6 +47,7 @@ func newCLI() *cli {
 		Projection: newProjectionCmd(),
 		Rebuild:    newRebuildCmd(),
 		Stream:     newStreamCmd(),
+		Policy:     newPolicyCmd(),
 		Topology:   newTopologyCmd(),
 		User:       newUserCmd(),
 		Bench:      newBenchCmd(),

@@ -28,7 +28,9 @@ type publishCmd struct {
 	Settings        settings      `embed:""`
 }
 
-func newPublishCmd() publishCmd { return publishCmd{Settings: newSettings("General", "Kafka")} }
+func newPublishCmd() publishCmd {
+	return publishCmd{Settings: newSettings("General", "Kafka", "Principals")}
+}
 
 // published is what is printed; the names are those of the HTTP API.
 type published struct {

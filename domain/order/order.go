@@ -3,6 +3,8 @@
 package order
 
 import (
+	"strings"
+
 	"google.golang.org/protobuf/proto"
 
 	"github.com/cqrsflow/cqrsflow/decider"
@@ -53,5 +55,22 @@ func Spec(codec decider.Codec) decider.Spec[proto.Message, proto.Message, *order
 			"order.v1.OrderAnnotated",
 			"order.v2.OrderAnnotated",
 		},
+		Attributes: func(s *orderv1.OrderState) map[string]any {
+			return map[string]any{"owner": s.GetCustomer(), "status": statusName(s)}
+		},
+		Owner: func(m proto.Message) string {
+			if place, ok := m.(*orderv1.PlaceOrder); ok {
+				return place.GetCustomer()
+			}
+			return ""
+		},
 	}
+}
+
+// statusName is the word for it that the API uses; empty for an order that does not exist.
+func statusName(s *orderv1.OrderState) string {
+	if s.GetStatus() == orderv1.OrderStatus_ORDER_STATUS_UNSPECIFIED {
+		return ""
+	}
+	return strings.ToLower(strings.TrimPrefix(s.GetStatus().String(), "ORDER_STATUS_"))
 }

@@ -27,6 +27,15 @@ type Message struct {
 	Body []byte
 }
 
+// MessageOf is what is signed of a command, as it is published or as it was read. Without a content type it is JSON.
+func MessageOf(c *event.Command, contentType string, body []byte) Message {
+	if contentType == "" {
+		contentType = "application/json"
+	}
+	return Message{CommandID: c.ID, Type: c.Type, Stream: c.Stream, ContentType: contentType, Time: c.Time,
+		ExpectedVersion: c.ExpectedVersion, Variant: c.Variant, Body: body}
+}
+
 // context begins what is signed, so that no other use of the same key signs the same bytes.
 const context = "cqrsflow principal v1\n"
 

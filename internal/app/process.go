@@ -18,12 +18,14 @@ import (
 	"github.com/cqrsflow/cqrsflow/consumers/rebuild"
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/event/principal"
 	"github.com/cqrsflow/cqrsflow/internal/aggregates"
 	"github.com/cqrsflow/cqrsflow/internal/config"
 	"github.com/cqrsflow/cqrsflow/internal/lifecycle"
 	"github.com/cqrsflow/cqrsflow/producer"
 	"github.com/cqrsflow/cqrsflow/services/identity"
 	"github.com/cqrsflow/cqrsflow/services/ops"
+	"github.com/cqrsflow/cqrsflow/services/policy"
 	"github.com/cqrsflow/cqrsflow/topology"
 )
 
@@ -53,6 +55,9 @@ type process struct {
 	identity *identity.Service
 	// dev makes the choices of dev: its own topics, an embedded index, an asynchronous commit.
 	dev bool
+	// keys prove who asks; nil without any. policies say who may do what; nil where they are off.
+	keys     *principal.Keyring
+	policies *policy.Engine
 	// topicIDs are the topics' IDs as they are recorded.
 	topicIDs map[string][16]byte
 }
@@ -66,7 +71,7 @@ func newProcess(cfg *config.Settings, log *slog.Logger, dev bool) (*process, err
 		group: lifecycle.New(lifecycle.Config{Logger: log}),
 		ops:   ops.New(ops.Config{Logger: log, Token: cfg.Client.Token})}
 	p.metrics = newMetrics(p.ops.Registry())
-	return p, nil
+	return p, p.readPolicies()
 }
 
 // listen opens a port; key is the setting that says which.
@@ -170,6 +175,7 @@ func (p *process) startProcessor(context.Context) error {
 		Group: c.Group, Instance: c.Instance, Static: c.Static, SessionTimeout: c.SessionTimeout, TransactionTimeout: c.TransactionTimeout,
 		Workers: c.Workers, BatchRecords: c.BatchRecords, SnapshotEvery: c.SnapshotInterval, EventBytes: int(c.EventBytes),
 		RoundEvents: c.RoundEvents, RoundAge: c.RoundAge, CacheBytes: int(c.CacheBytes), StoreCacheBytes: int64(c.StoreCacheBytes),
+		Authorize: p.authorizer(), Principals: p.keys, UnprovenAnonymous: p.cfg.Principals.Unproven == "anonymous",
 		Compression: p.cfg.Kafka.Compression, Logger: p.log, Hooks: p.metrics.hooks(),
 	})
 	if err != nil {

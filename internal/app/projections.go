@@ -110,6 +110,7 @@ func (p *process) openReactors(context.Context) error {
 	client := append(slices.Clip(p.kafka), p.cfg.Kafka.ProducerCompression())
 	r, err := reactor.New(purchases.Configure(reactor.Config{Prefix: p.cfg.General.Prefix, Client: client, Instance: p.cfg.Processor.Instance,
 		Aggregates: p.byName(), From: reactor.From(p.cfg.Roles.From), SessionTimeout: p.cfg.Processor.SessionTimeout,
+		Sign:     p.signReactions(),
 		OnParked: func(n int) { p.metrics.onParked(purchases.Name, n) }, Logger: p.log}))
 	if err != nil {
 		return err

@@ -19,6 +19,8 @@ type Settings struct {
 	Elasticsearch Elasticsearch `title:"Elasticsearch" about:"Elasticsearch 8, for search."`
 	Identity      Identity      `title:"Users" about:"The role 'identity': users log in. 'cqrsflow dev' makes the keys in its data directory and puts mails into its outbox."`
 	Topology      Topology      `title:"Topics" about:"Used when 'cqrsflow topology apply' makes the topics. Partition counts are recorded and cannot change afterwards."`
+	Principals    Principals    `title:"Principals" about:"Who asks for a command, and the proof of it: docs/policies.md."`
+	Policies      Policies      `title:"Policies" about:"Who may do what: docs/policies.md."`
 	Processor     Processor     `title:"Command processor" about:"The role 'command': loads, decides, appends."`
 
 	source map[string]Source
@@ -114,6 +116,20 @@ type Topology struct {
 	Partitions       int           `key:"partitions" default:"8" min:"1" max:"10000" help:"Partitions of each topic."`
 	Replication      int           `key:"replication" default:"3" dev:"1" min:"-1" max:"10" help:"Replicas of each partition; -1 is the brokers' default."`
 	CommandRetention time.Duration `key:"command_retention" default:"720h" dev:"-1s" help:"How long commands and outcomes are kept, at least 24h; negative is for ever. Events are always kept."`
+}
+
+// Principals are who asks.
+type Principals struct {
+	Keys     string `key:"principal.keys" secret:"true" help:"Keys that sign who asks, and prove it to the command processor: <id>:<base64 of at least 32 bytes>, …, the current one first. Without any, nobody is told from another and every command is anonymous."`
+	Unproven string `key:"principal.unproven" default:"deny" oneof:"deny,anonymous" help:"What becomes of a command whose signature has expired, or does not fit: it is denied, or counts as unsigned."`
+}
+
+// Policies are who may do what.
+type Policies struct {
+	Mode           string        `key:"policy.mode" default:"off" oneof:"off,enforce" help:"Whether policies are asked before a command is decided. Off, everybody may do everything."`
+	Dir            string        `key:"policy.dir" format:"path" help:"Folder of Cedar policies, *.cedar; without it, those that are built in. Changes are seen while it runs."`
+	Reload         time.Duration `key:"policy.reload" default:"5s" min:"100ms" max:"1h" help:"How often the folder is looked at."`
+	AnonymousRoles []string      `key:"policy.anonymous_roles" help:"Roles of who has not signed. Without any, only a policy that is about Anonymous permits them anything."`
 }
 
 // Processor bounds the role command.

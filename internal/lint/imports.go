@@ -47,6 +47,7 @@ func underAny(pkg string, folders ...string) bool {
 
 const (
 	franz    = "github.com/twmb/franz-go"
+	cedar    = "github.com/cedar-policy/cedar-go"
 	gonum    = "gonum.org/v1/gonum"
 	protobuf = "google.golang.org/protobuf"
 )
@@ -143,6 +144,16 @@ var rules = []rule{
 		allows: func(_ string, i imported) bool {
 			return i.third(gonum) || i.ours == "event" || under(i.ours, "experiment")
 		},
+	},
+	{
+		number: 10, says: "engines never import a service: who may do what, they ask through an interface",
+		about:  func(pkg string) bool { return underAny(pkg, "producer", "consumers", "query", "compare") },
+		allows: func(_ string, i imported) bool { return !under(i.ours, "services") },
+	},
+	{
+		number: 11, says: "only services/policy knows Cedar",
+		about:  func(pkg string) bool { return !under(pkg, "services/policy") },
+		allows: func(_ string, i imported) bool { return !under(i.path, cedar) },
 	},
 }
 

@@ -13,7 +13,7 @@ import (
 
 // Command makes the record of a command for the given topic and partition. data must not change afterwards.
 func (e *Encoder) Command(c *event.Command, topic string, partition int32, content string, data []byte) *kgo.Record {
-	e.reserve(13, maxNumber+maxTime)
+	e.reserve(14, maxNumber+maxTime)
 	from := len(e.headers.cur)
 	e.add(hSpecVersion, specVersion)
 	e.text(hID, c.ID)
@@ -29,6 +29,7 @@ func (e *Encoder) Command(c *event.Command, topic string, partition int32, conte
 	e.text(hCausationID, c.CausationID)
 	e.text(hCorrelationID, c.CorrelationID)
 	e.text(hTraceParent, c.TraceParent)
+	e.text(hAuth, c.Auth)
 	e.text(hVariant, c.Variant)
 	if c.ReturnState {
 		e.add(hReturn, returnState)
@@ -98,6 +99,8 @@ func ParseCommand(r *kgo.Record, names *Names) (c event.Command, content string,
 			case hTraceParent:
 				c.TraceParent = string(h.Value)
 			}
+		case hAuth:
+			c.Auth = string(h.Value) // who verifies it bounds its length, too
 		case hVariant:
 			// An experiment never makes a command fail: what this is not, is a variant that nobody knows.
 			c.Variant = names.intern(h.Value[:min(len(h.Value), maxText)])

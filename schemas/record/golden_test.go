@@ -39,6 +39,11 @@ func TestGoldenRecords(t *testing.T) {
 			Events: []event.Ref{{Type: "order.v1.OrderPaid", Version: 4}}, Position: event.Position{Aggregate: "order", Partition: 3, Offset: 99},
 			CorrelationID: "b", TraceParent: "c", Variant: variant, RecordedTime: at, Partition: 3, CommandOffset: 99, Digest: []byte{0xd, 0xe}}, "outcomes"))
 	}
+	const proof = "v1;key=a;user=u-1;roles=clerk;session=s-1;expires=1777636860;mac=2NWHVxkFvHTH1IWdov-nG-0fWgxMQuHodGXGcxJW1nA"
+	show("command, signed", enc.Command(&event.Command{ID: "id-1", Type: "order.v1.PayOrder", Stream: "o-1", ExpectedVersion: event.AnyVersion, Auth: proof},
+		"commands", 3, JSON, []byte("{}")))
+	show("outcome, denied", enc.Outcome(&event.Outcome{Aggregate: "order", Stream: "o-1", CommandID: "id-1", Kind: event.Denied, Code: "permission_denied", Version: 4,
+		Principal: "user:u-1", RecordedTime: at, Partition: 3, CommandOffset: 99}, "outcomes"))
 	const path = "testdata/records.golden"
 	if *update {
 		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {

@@ -13,7 +13,7 @@ import (
 
 // Outcome makes the record of an outcome for the given topic.
 func (e *Encoder) Outcome(o *event.Outcome, topic string) *kgo.Record {
-	e.reserve(11, 4*maxNumber+maxTime)
+	e.reserve(12, 4*maxNumber+maxTime)
 	from := len(e.headers.cur)
 	e.add(hSpecVersion, specVersion)
 	e.add(hSource, e.sourceOf("/outcomes", o.Aggregate))
@@ -30,6 +30,7 @@ func (e *Encoder) Outcome(o *event.Outcome, topic string) *kgo.Record {
 	e.text(hCausationID, o.CommandID)
 	e.text(hCorrelationID, o.CorrelationID)
 	e.text(hTraceParent, o.TraceParent)
+	e.text(hAuth, o.Principal)
 	e.text(hVariant, o.Variant)
 	size := 64 + len(o.Code) + len(o.Message) + len(o.State) + len(o.Digest)
 	for _, f := range o.Fields {
