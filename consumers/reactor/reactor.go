@@ -177,7 +177,7 @@ func (r *Reactor) prepare(ctx context.Context) error {
 		}
 		if !ok {
 			absent.Add(kadm.Offset{Topic: o.Topic, Partition: o.Partition, At: o.Offset, LeaderEpoch: -1,
-				Metadata: lossMarkOf(there.accepted.Of(r.topics[o.Topic], o.Partition))})
+				Metadata: there.accepted.Of(r.topics[o.Topic], o.Partition).Mark()})
 		}
 	})
 	if err != nil || len(absent) == 0 {
