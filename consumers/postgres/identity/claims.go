@@ -52,7 +52,7 @@ func (Claims) Apply(ctx context.Context, tx pgx.Tx, b *runner.Batch) error {
 			c = &claim{}
 			rows[e.Stream] = c
 		}
-		next, err := follows(b, e, c.version)
+		next, err := b.Follows(e, c.version)
 		if err != nil {
 			return err
 		}
@@ -60,7 +60,7 @@ func (Claims) Apply(ctx context.Context, tx pgx.Tx, b *runner.Batch) error {
 			continue
 		}
 		if err := c.evolve(e); err != nil {
-			return refuse(e, err)
+			return runner.Refuse(e, err)
 		}
 		c.version = e.Version
 	}

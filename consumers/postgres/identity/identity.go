@@ -2,7 +2,6 @@ package identity
 
 import (
 	"embed"
-	"fmt"
 	"io/fs"
 	"time"
 
@@ -31,23 +30,6 @@ func Projections() []postgres.Projection {
 		{Model: Sessions{}, Aggregates: []string{"session"}},
 		{Model: Claims{}, Aggregates: []string{"emailclaim"}},
 	}
-}
-
-// refuse is what Apply returns for an event that cannot be projected.
-func refuse(e *event.Recorded, err error) error {
-	return &runner.Poison{Offset: e.Offset, Stream: e.Stream, Err: err}
-}
-
-// follows says whether an event comes next after the version that is stored: false where it has been applied before. A gap is
-// event.ErrCorrupt, unless an operator left it.
-func follows(b *runner.Batch, e *event.Recorded, stored event.Version) (bool, error) {
-	switch {
-	case e.Version <= stored:
-		return false, nil
-	case e.Version != stored+1 && !b.Gaps[e.Stream]:
-		return false, fmt.Errorf("%w: %s/%s has version %d at offset %d, after %d", event.ErrCorrupt, e.Aggregate, e.Stream, e.Version, e.Offset, stored)
-	}
-	return true, nil
 }
 
 // at is the time that an event's body says, or else when it was recorded.

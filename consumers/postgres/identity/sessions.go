@@ -59,7 +59,7 @@ func (Sessions) Apply(ctx context.Context, tx pgx.Tx, b *runner.Batch) error {
 			s = &session{methods: []string{}}
 			rows[e.Stream] = s
 		}
-		next, err := follows(b, e, s.version)
+		next, err := b.Follows(e, s.version)
 		if err != nil {
 			return err
 		}
@@ -67,7 +67,7 @@ func (Sessions) Apply(ctx context.Context, tx pgx.Tx, b *runner.Batch) error {
 			continue
 		}
 		if err := s.evolve(e); err != nil {
-			return refuse(e, err)
+			return runner.Refuse(e, err)
 		}
 		s.version = e.Version
 	}

@@ -62,7 +62,7 @@ func (Users) Apply(ctx context.Context, tx pgx.Tx, b *runner.Batch) error {
 			u = &user{version: e.Version - 1, roles: []string{}}
 			rows[e.Stream] = u
 		}
-		next, err := follows(b, e, u.version)
+		next, err := b.Follows(e, u.version)
 		if err != nil {
 			return err
 		}
