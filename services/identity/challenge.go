@@ -1,8 +1,6 @@
 package identity
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -35,7 +33,7 @@ func (k challenges) seal(c challenge, now time.Time) string {
 	c.Expires = now.Add(challengeTime)
 	plain, _ := json.Marshal(c) // texts and numbers always can be
 	id, key := k.keys.Current()
-	aead := gcm(key)
+	aead := secret.AEAD(key)
 	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(plain)+aead.Overhead())
 	_, _ = rand.Read(nonce) // it never fails
 	return id + "." + base64.RawURLEncoding.EncodeToString(aead.Seal(nonce, nonce, plain, []byte(id)))
@@ -49,7 +47,7 @@ func (k challenges) open(s string, now time.Time) (challenge, error) {
 	if !ok || err != nil {
 		return c, errChallenge
 	}
-	aead := gcm(key)
+	aead := secret.AEAD(key)
 	n := aead.NonceSize()
 	if len(sealed) < n {
 		return c, errChallenge
@@ -59,16 +57,4 @@ func (k challenges) open(s string, now time.Time) (challenge, error) {
 		return challenge{}, errChallenge
 	}
 	return c, nil
-}
-
-func gcm(key []byte) cipher.AEAD {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		panic(err) // only for lengths that are not ours
-	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		panic(err)
-	}
-	return aead
 }
