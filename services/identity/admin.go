@@ -188,8 +188,7 @@ func (s *Service) lockUser(c *call) error {
 	if err := s.administer(c, "locked", &userv1.LockUser{Reason: in.Reason}); err != nil {
 		return err
 	}
-	user := c.r.PathValue("id")
-	s.later("revoke sessions", func(ctx context.Context) error { _, err := s.endSessions(ctx, user, "locked"); return err })
+	s.endSessionsLater(c.r.PathValue("id"), "", "locked")
 	return nil
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/event"
 	emailclaimv1 "github.com/cqrsflow/cqrsflow/schemas/emailclaim/v1"
-	sessionv1 "github.com/cqrsflow/cqrsflow/schemas/session/v1"
 	userv1 "github.com/cqrsflow/cqrsflow/schemas/user/v1"
 )
 
@@ -72,28 +71,8 @@ func (s *Service) Forget(ctx context.Context, user string) (Receipt, error) {
 			r.ClaimsReleased++
 		}
 	}
-	if r.SessionsRevoked, err = s.endSessions(ctx, user, "erased"); err != nil {
+	if r.SessionsRevoked, err = s.endSessions(ctx, user, "", "erased"); err != nil {
 		return Receipt{}, err
 	}
 	return r, nil
-}
-
-// endSessions revokes the sessions of a user whom none lets in any more, so that the log says so, too. One that the read model does
-// not show yet is dead all the same: whoever looks at it looks at the user.
-func (s *Service) endSessions(ctx context.Context, user, reason string) (ended int, err error) {
-	rows, err := s.cfg.Accounts.Sessions(ctx, user)
-	if err != nil {
-		return 0, err
-	}
-	for _, row := range rows {
-		o, err := s.do(ctx, sessionType, row.ID, &sessionv1.RevokeSession{Reason: reason, User: user}, nil)
-		switch {
-		case rejected(err) != "":
-		case err != nil:
-			return ended, err
-		case len(o.Events) > 0:
-			ended++
-		}
-	}
-	return ended, nil
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/internal/secret"
-	sessionv1 "github.com/cqrsflow/cqrsflow/schemas/session/v1"
 	userv1 "github.com/cqrsflow/cqrsflow/schemas/user/v1"
 	"github.com/cqrsflow/cqrsflow/services/identity/mail"
 	"github.com/cqrsflow/cqrsflow/services/identity/password"
@@ -60,7 +59,7 @@ func (s *Service) changePassword(c *call) error {
 	s.cfg.OnAttempt(a.factor, succeeded)
 	s.later("complete an attempt at its source", func(ctx context.Context) error { return a.endAtSource(ctx, succeeded) })
 	if in.EndOtherSessions {
-		s.revokeOthers(user, c.caller.Session)
+		s.endSessionsLater(user, c.caller.Session, "password_changed")
 	}
 	s.changed(c, "password_changed")
 	return c.done()
@@ -90,27 +89,6 @@ func (s *Service) sealPassword(ctx context.Context, user string, plain secret.Te
 		return nil, err
 	}
 	return s.cfg.Vault.Encrypt(ctx, user, fieldCredential, []byte(phc))
-}
-
-// revokeOthers revokes the sessions that the user's state has ended, so that the log says so, too. One that the read model does
-// not show yet is ended all the same: whoever looks at it looks at the user.
-func (s *Service) revokeOthers(user, but string) {
-	s.later("revoke sessions", func(ctx context.Context) error {
-		rows, err := s.cfg.Accounts.Sessions(ctx, user)
-		if err != nil {
-			return err
-		}
-		for _, row := range rows {
-			if row.ID == but {
-				continue
-			}
-			_, err := s.do(ctx, sessionType, row.ID, &sessionv1.RevokeSession{Reason: "password_changed", User: user}, nil)
-			if err != nil && rejected(err) == "" {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 // requestReset is POST /v1/auth/password/reset. Whether there is such an account only its owner learns.
@@ -180,6 +158,6 @@ func (s *Service) confirmReset(c *call) error {
 		return err
 	}
 	s.cfg.Logger.Info("credentials changed", "what", "password_reset", "user", t.user)
-	s.revokeOthers(t.user, "")
+	s.endSessionsLater(t.user, "", "password_changed")
 	return c.done()
 }
