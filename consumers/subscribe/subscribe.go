@@ -12,13 +12,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/internal/backoff"
 	"github.com/cqrsflow/cqrsflow/schemas/record"
 	"github.com/cqrsflow/cqrsflow/topology"
 )
@@ -125,7 +125,7 @@ func Run(ctx context.Context, cfg Config) error {
 			break
 		}
 		cfg.Logger.Warn("events could not be handled; they come again", "group", cfg.Group, "attempt", attempt+1, "error", err)
-		s.pause(ctx, attempt)
+		_ = backoff.Wait(ctx, cfg.RetryMin, cfg.RetryMax, attempt) // the loop sees the end of ctx
 		attempt++
 	}
 	return nil
@@ -201,17 +201,4 @@ func (s *subscriber) add(rec *kgo.Record) {
 		e.Body = nil
 	}
 	s.events = append(s.events, e)
-}
-
-func (s *subscriber) pause(ctx context.Context, attempt int) {
-	d := s.cfg.RetryMin << min(attempt, 20)
-	if d <= 0 || d > s.cfg.RetryMax {
-		d = s.cfg.RetryMax
-	}
-	t := time.NewTimer(d/2 + rand.N(d/2+1))
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }
