@@ -29,6 +29,8 @@ type cli struct {
 	Rebuild    rebuildCmd    `cmd:"" help:"Build the read model of a projection anew, without downtime; the same as projection rebuild."`
 	Stream     streamCmd     `cmd:"" help:"Look at the stream of an aggregate: its events, its state then and now."`
 	Topology   topologyCmd   `cmd:"" help:"Make and check the topics on Kafka."`
+	Ready      readyCmd      `cmd:"" help:"Ask a process of cqrsflow whether it is ready, and what is not; exit code 1 where something is not."`
+	Smoke      smokeCmd      `cmd:"" help:"Place an order over HTTP, find it in SQL and by search, and cancel it: does everything work together?"`
 	Bench      benchCmd      `cmd:"" help:"Measure cqrsflow on the configured servers, beside bare loops that do the same I/O."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
@@ -44,6 +46,8 @@ func newCLI() *cli {
 		Rebuild:    newRebuildCmd(),
 		Stream:     newStreamCmd(),
 		Topology:   newTopologyCmd(),
+		Ready:      newReadyCmd(),
+		Smoke:      newSmokeCmd(),
 		Bench:      newBenchCmd(),
 	}
 }
