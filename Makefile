@@ -25,7 +25,11 @@ test:
 race-packages:
 	@echo ./producer/... ./consumers/... ./query/... ./services/... ./internal/lifecycle/... ./internal/app/...
 
-.PHONY: binary image
+.PHONY: chart binary image
+
+# What the chart renders, and its README.
+chart:
+	go -C helm test ./...
 
 IMAGE ?= cqrsflow
 VERSION ?= $(shell git describe --tags --always --dirty)
