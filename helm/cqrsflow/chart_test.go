@@ -28,7 +28,7 @@ elasticsearch: {urls: ["https://es-0:9243", "https://es-1"], existingSecret: es,
 ops: {existingSecret: ops}
 topics: {partitions: 1000, replication: -1, commandRetention: -1s}
 logLevel: debug
-config: {processor: {batch_records: 1000000, workers: 4}}
+config: {processor: {batch_records: 100000, workers: 4}}
 serviceAccount: {annotations: {a: b}}
 defaults:
   replicas: 1000
