@@ -23,7 +23,7 @@ test:
 
 # The packages that start goroutines: what the race detector runs on.
 race-packages:
-	@echo ./producer/... ./consumers/... ./query/... ./services/... ./internal/lifecycle/... ./internal/app/...
+	@echo ./producer/... ./consumers/... ./topology ./query/... ./compare ./services/... ./internal/lifecycle ./internal/embedded/...
 
 .PHONY: chart binary image
 

@@ -44,6 +44,9 @@ type CommandType struct {
 }
 
 // Spec registers an aggregate: everything that the engines need to know of it.
+//
+// NewType checks that variants have names of their own and a Decide. That they share Initial, Evolve, codec and event
+// types needs no check: a variant has nothing but its Decide, and the codec encodes no event that is not registered.
 type Spec[D, E, S any] struct {
 	// Name is the aggregate type, in the singular, such as "order": it names topics. Plural names HTTP paths.
 	Name   string
@@ -52,10 +55,21 @@ type Spec[D, E, S any] struct {
 	// before are discarded. A test with golden folds fails when it was forgotten.
 	Fingerprint uint32
 	Decider     Decider[Command[D], E, S]
-	Codec       Codec
-	Commands    []CommandType
+	// Variant names Decider's own Decide; "v1". It decides every command that names no other one.
+	Variant string
+	// Variants are other versions of Decide, to be compared with it; none.
+	Variants []Variant[D, E, S]
+	Codec    Codec
+	Commands []CommandType
 	// Events are the wire names of all events that may stand in a stream, old versions included.
 	Events []string
+	// Attributes are what permission checks may know of a state, besides whether it exists; none. It is pure. Values are
+	// strings, booleans and int64; names, and the type of each, are the same for every state, the initial one included.
+	// The attribute "owner" is the ID of the user that the stream belongs to; empty for nobody's.
+	Attributes func(S) map[string]any
+	// Owner is the ID of the user that a command makes the owner, empty where it makes nobody that; nil where none does.
+	// So a stream that does not exist yet can be checked. It is pure.
+	Owner func(D) string
 }
 
 // Type is a registered aggregate with its Go types erased, as the engines use it. Make it with
@@ -68,9 +82,12 @@ type Type struct {
 	Commands    []CommandType
 	Events      []string
 
-	initial func() any
-	decide  func(event.Command, any, any) ([]any, error)
-	evolve  func(any, any) any
+	initial  func() any
+	evolve   func(any, any) any
+	variants []Deciding // the default first
+	// attributes and owner are nil where the Spec has none.
+	attributes func(any) map[string]any
+	owner      func(any) string
 }
 
 var name = regexp.MustCompile(`^[a-z][a-z0-9-]{0,40}$`)
@@ -99,23 +116,24 @@ func NewType[D, E, S any](s Spec[D, E, S]) (*Type, error) {
 		}
 		seen[c.Type], seen["/"+c.Name] = true, true
 	}
+	variants, err := erased(s)
+	if err != nil {
+		return bad("%w", err)
+	}
 	d := s.Decider
-	return &Type{
+	t := &Type{
 		Name: s.Name, Plural: s.Plural, Fingerprint: s.Fingerprint, Codec: s.Codec, Commands: s.Commands, Events: s.Events,
-		initial: func() any { return d.Initial() },
-		evolve:  func(state, e any) any { return d.Evolve(state.(S), e.(E)) },
-		decide: func(c event.Command, body, state any) ([]any, error) {
-			events, err := d.Decide(Command[D]{Command: c, Body: body.(D)}, state.(S))
-			if err != nil {
-				return nil, err
-			}
-			out := make([]any, len(events))
-			for i, e := range events {
-				out[i] = e
-			}
-			return out, nil
-		},
-	}, nil
+		initial:  func() any { return d.Initial() },
+		evolve:   func(state, e any) any { return d.Evolve(state.(S), e.(E)) },
+		variants: variants,
+	}
+	if s.Attributes != nil {
+		t.attributes = func(state any) map[string]any { return s.Attributes(state.(S)) }
+	}
+	if s.Owner != nil {
+		t.owner = func(body any) string { return s.Owner(body.(D)) }
+	}
+	return t, nil
 }
 
 // Initial returns the state before any event.
@@ -124,10 +142,26 @@ func (t *Type) Initial() any { return t.initial() }
 // Evolve returns the state after an event. Both must be of this aggregate; anything else panics.
 func (t *Type) Evolve(state, e any) any { return t.evolve(state, e) }
 
-// Decide returns the events that the command causes. A rejection is an *event.Rejection; any other
-// error, and a panic, is the aggregate's fault.
+// Decide returns the events that the command causes, as the default variant decides. A rejection is an
+// *event.Rejection; any other error, and a panic, is the aggregate's fault.
 func (t *Type) Decide(c event.Command, body, state any) ([]any, error) {
-	return t.decide(c, body, state)
+	return t.variants[0].decide(c, body, state)
+}
+
+// Attributes are what permission checks may know of a state; nil for none.
+func (t *Type) Attributes(state any) map[string]any {
+	if t.attributes == nil {
+		return nil
+	}
+	return t.attributes(state)
+}
+
+// Owner is the ID of the user that a command's body makes the owner; empty for nobody.
+func (t *Type) Owner(body any) string {
+	if t.owner == nil {
+		return ""
+	}
+	return t.owner(body)
 }
 
 // Command returns the registered command with that HTTP name.

@@ -25,8 +25,13 @@ type Command struct {
 	CorrelationID string
 	// TraceParent is the W3C trace context. Optional.
 	TraceParent string
-	// Principal is who asks; empty for nobody in particular.
+	// Principal is who asks; empty for nobody in particular. The processor takes it from Auth.
 	Principal string
+	// Auth proves who asks: the header cqrs-auth, as package principal signs it; empty for an unsigned command, and in Decide.
+	Auth string
+	// Variant is the variant of an experiment that was assigned to the command, as Assignment writes it; empty for none.
+	// Until its signature was checked it is no more than a claim.
+	Variant string
 	// ReturnState asks for the aggregate's state in the outcome.
 	ReturnState bool
 	// Version is the stream's version before this command; set when it is decided.

@@ -23,6 +23,8 @@ type Envelope struct {
 	CorrelationID string
 	TraceParent   string
 	Principal     string
+	// Variant is the variant of an experiment that decided, as Assignment writes it; empty for none: the default.
+	Variant string
 	// CommandOffset is the offset of its command, in the same partition number of the commands topic.
 	CommandOffset int64
 	// LastOfCommand marks the last event of its command.

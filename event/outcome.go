@@ -57,6 +57,8 @@ type Outcome struct {
 	TraceParent   string
 	Principal     string
 	RecordedTime  time.Time
+	// Variant is the variant of an experiment that decided, as Assignment writes it; empty for none: the default.
+	Variant string
 	// CommandOffset is the command's offset in partition Partition of the commands topic.
 	Partition     int32
 	CommandOffset int64

@@ -3,8 +3,6 @@ package producer
 import (
 	"context"
 	"errors"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -21,34 +19,15 @@ import (
 // errChanged ends a session that began with other topics, or before a loss was accepted.
 var errChanged = errors.New("topics were made again, or a loss was accepted, since the session began")
 
-// A committed offset carries the epoch that it was committed under, as its metadata. It is the only
-// thing that tells an offset of a lost commands topic from one of the topic that took its place.
-
-const lossMark = "loss:"
-
 // stamp adds the epochs to a transaction's commit.
 func (w *worker) stamp(req *kmsg.TxnOffsetCommitRequest) error {
-	for i := range req.Topics {
-		t := w.p.types[req.Topics[i].Topic]
-		if t == nil {
-			continue
+	w.accepted.Stamp(req, func(topic string) string {
+		if t := w.p.types[topic]; t != nil {
+			return t.Name
 		}
-		for j := range req.Topics[i].Partitions {
-			rp := &req.Topics[i].Partitions[j]
-			if since := w.accepted.Of(t.Name, rp.Partition).Since(); since > 0 {
-				rp.Metadata = kmsg.StringPtr(lossMark + strconv.FormatInt(since, 10))
-			}
-		}
-	}
+		return ""
+	})
 	return nil
-}
-
-func epochOf(metadata string) int64 {
-	if text, ok := strings.CutPrefix(metadata, lossMark); ok {
-		n, _ := strconv.ParseInt(text, 10, 64) // 0 is "before any loss": what is not ours was written by somebody else
-		return n
-	}
-	return 0
 }
 
 // where says where to read commands: at the committed offsets, but where those are of a lost topic.
@@ -65,7 +44,7 @@ func (w *worker) where(ctx context.Context, offsets map[string]map[int32]kgo.Off
 			if err != nil {
 				return nil, err
 			}
-			if committed < 0 || epochOf(mark) < a.LostAt(topic) {
+			if committed < 0 || topology.MarkedEpoch(mark) < a.LostAt(topic) {
 				partitions[n] = kgo.NewOffset().At(a.Commands.Next)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/event/principal"
 	"github.com/cqrsflow/cqrsflow/topology"
 )
 
@@ -70,6 +71,13 @@ type Config struct {
 	TransactionTimeout time.Duration
 	// Compression of what is written: "none", "lz4", "zstd", "snappy"; "lz4".
 	Compression string
+	// Authorize says who may do what; nil: everybody everything. It is asked just before a command is decided, with the
+	// state that the decision is made on.
+	Authorize Authorizer
+	// Principals verify who asks; nil: nobody is told from another, and every command is anonymous.
+	Principals *principal.Keyring
+	// UnprovenAnonymous says that a command whose cqrs-auth proves nothing counts as unsigned, instead of being denied.
+	UnprovenAnonymous bool
 	// Logger; slog.Default().
 	Logger *slog.Logger
 	// Clock; time.Now.
@@ -89,6 +97,11 @@ type Hooks struct {
 	// Unheard is called when a command that was caused by something else (it has a causation ID: mostly an event,
 	// through a reactor) was not accepted. It is logged, too: nobody waits for its outcome.
 	Unheard func(aggregate, code string)
+	// Denied is called for every command that was denied, once that is committed. It is logged, too.
+	Denied func(Denial)
+	// Variant is called when a command that names a variant is decided: result is "used", or "unsigned" or "unknown",
+	// and then the default has decided.
+	Variant func(aggregate, result string)
 	// Panicked is called when an aggregate's Decide or Evolve has panicked.
 	Panicked func(aggregate string)
 }

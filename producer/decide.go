@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/schemas/record"
 	"github.com/cqrsflow/cqrsflow/topology"
@@ -25,6 +26,8 @@ const (
 	CodeEventTooLarge     = "event_too_large"
 	CodeInternal          = "internal"
 	CodeStreamUndecodable = "stream_undecodable"
+	CodePermissionDenied  = "permission_denied"
+	CodePrincipalInvalid  = "principal_invalid"
 )
 
 // step decides commands one after the other; what it needs besides the partition lives as long as the worker.
@@ -34,6 +37,12 @@ type step struct {
 	emit  emit
 	// panicked is told of a decider that panicked.
 	panicked func(p *partition, c *event.Command, reason any, stack []byte)
+	// who says who asks, and what they may do.
+	who gate
+	// signed reports whether the gateway has assigned the command's variant; nil where no signature can be checked.
+	signed func(c *event.Command) bool
+	// assigned is told of every command that names a variant, what became of that: see variant.
+	assigned func(p *partition, result string)
 	scratch  scratch
 }
 
@@ -44,6 +53,8 @@ type scratch struct {
 	digest  digest
 	events  []event.Envelope
 	refs    []event.Ref
+	// denial is why the command was denied, where it was.
+	denial Denial
 	// single has the list of event types of commands that append one event.
 	single map[string][]string
 }
@@ -136,7 +147,15 @@ func (s *step) decide(p *partition, r *kgo.Record, c *event.Command, content str
 	s.scratch.digest = digestOf(c.Type, r.Value)
 	o.Digest = s.scratch.digest[:]
 
-	// 4. Known? (3, the permission check, comes with the identities that it needs.)
+	// 3. May they? A repeat is not answered to who may not ask any more.
+	if !s.permitted(p, r, c, content, body, l, now) {
+		d := &s.scratch.denial
+		o.Principal, o.Kind, o.Code, o.Message = c.Principal, event.Denied, d.Code, d.message()
+		return nil
+	}
+	o.Principal = c.Principal
+
+	// 4. Known?
 	key := knownKeyOf(c.Stream, c.Principal, c.ID)
 	k, err := p.lookup(key)
 	if err != nil {
@@ -161,7 +180,9 @@ func (s *step) decide(p *partition, r *kgo.Record, c *event.Command, content str
 		c.Time = o.RecordedTime
 	}
 	c.Time = c.Time.Truncate(time.Microsecond)
-	next, events, err := s.run(p, c, body, l)
+	v, used := s.variant(p, c)
+	o.Variant = used
+	next, events, err := s.run(p, c, v, used, body, l)
 	if r, ok := errors.AsType[*event.Rejection](err); ok {
 		o.Kind, o.Code, o.Message = event.Rejected, r.Code, strings.ToValidUTF8(r.Message, "\uFFFD")
 		return s.withState(p, c, l, o)
@@ -207,7 +228,7 @@ func (s *step) read(p *partition, c *event.Command, content string, data []byte)
 
 // run calls the aggregate's own functions: the events with their envelopes, and the state after them.
 // An aggregate that panics has rejected the command.
-func (s *step) run(p *partition, c *event.Command, body any, l *loaded) (next *loaded, events []event.Envelope, err error) {
+func (s *step) run(p *partition, c *event.Command, v decider.Deciding, used string, body any, l *loaded) (next *loaded, events []event.Envelope, err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
 			if s.panicked != nil {
@@ -216,7 +237,7 @@ func (s *step) run(p *partition, c *event.Command, body any, l *loaded) (next *l
 			next, events, err = nil, nil, event.Reject(CodeInternal, "the command could not be decided")
 		}
 	}()
-	bodies, err := p.typ.Decide(*c, body, l.State)
+	bodies, err := v.Decide(*c, body, l.State)
 	if err != nil {
 		if _, ok := errors.AsType[*event.Rejection](err); !ok {
 			return nil, nil, event.Reject(CodeInternal, "the command could not be decided")
@@ -227,7 +248,7 @@ func (s *step) run(p *partition, c *event.Command, body any, l *loaded) (next *l
 	next, events = &n, s.scratch.events[:0]
 	for _, b := range bodies {
 		env := event.Envelope{Aggregate: p.typ.Name, Stream: c.Stream, Version: next.Version + 1, Time: c.Time, RecordedTime: c.RecordedTime,
-			CausationID: c.ID, CorrelationID: c.CorrelationID, TraceParent: c.TraceParent, Principal: c.Principal}
+			CausationID: c.ID, CorrelationID: c.CorrelationID, TraceParent: c.TraceParent, Principal: c.Principal, Variant: used}
 		env.Data, err = s.enc.Body(bodySize, func(buf []byte) (data []byte, err error) {
 			env.Type, env.ContentType, data, err = p.typ.Codec.EncodeEvent(buf, b)
 			return data, err

@@ -28,6 +28,7 @@ import (
 type accountCommand struct {
 	Op     string `json:"op"`
 	Amount int64  `json:"amount"`
+	For    string `json:"for"`
 }
 
 type accountEvent struct {
@@ -123,6 +124,10 @@ func accountType(t testing.TB) *decider.Type {
 		Name: "account", Plural: "accounts", Fingerprint: 1, Decider: accountDecider, Codec: accountCodec{},
 		Commands: []decider.CommandType{{Type: "account.v1.deposit", Name: "deposit", Public: true}},
 		Events:   []string{"account.v1.Changed"},
+		Attributes: func(s accountState) map[string]any {
+			return map[string]any{"balance": s.Balance}
+		},
+		Owner: func(c accountCommand) string { return c.For },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -209,9 +214,13 @@ func (l *lab) process(change ...func(*Config)) (p *Processor, stop func()) {
 }
 
 // publisher runs a publisher until the test ends.
-func (l *lab) publisher() *Publisher {
+func (l *lab) publisher(change ...func(*PublisherConfig)) *Publisher {
 	l.t.Helper()
-	p, err := NewPublisher(l.context(10*time.Second), PublisherConfig{Kafka: l.kafka, Aggregates: []string{"account"}, Logger: quiet})
+	cfg := PublisherConfig{Kafka: l.kafka, Aggregates: []string{"account"}, Logger: quiet}
+	for _, f := range change {
+		f(&cfg)
+	}
+	p, err := NewPublisher(l.context(10*time.Second), cfg)
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -28,6 +28,9 @@ type PublisherConfig struct {
 	Aggregates []string
 	// InFlight bounds the commands that Enqueue has taken and that are not yet answered; 10,000.
 	InFlight int
+	// Sign puts the proof of who asks into a command's Auth, just before it is published; principal.Signer does. It is left
+	// alone where the command has one. Nil: commands are not signed. It is called concurrently.
+	Sign func(c *event.Command, contentType string, body []byte) error
 	// Logger; slog.Default().
 	Logger *slog.Logger
 }
@@ -202,11 +205,19 @@ func (p *Publisher) record(c *event.Command, aggregate, contentType string, body
 	if err := event.CheckStreamID(c.Stream); err != nil {
 		return nil, err
 	}
+	if p.cfg.Sign != nil && c.Auth == "" {
+		if err := p.cfg.Sign(c, contentType, body); err != nil {
+			return nil, fmt.Errorf("command %s of %s/%s: %w", c.ID, aggregate, c.Stream, err)
+		}
+	}
 	var enc record.Encoder
 	return enc.Command(c, t.topics.Commands, topology.PartitionOfStream(c.Stream, t.partitions), contentType, body), nil
 }
 
 func (p *Publisher) send(ctx context.Context, c *event.Command, aggregate, contentType string, body []byte, done func(event.Outcome, error)) (*waiter, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("%w: no time was left to publish: %w", event.ErrUnavailable, err)
+	}
 	select {
 	case <-p.ready:
 	case <-ctx.Done():

@@ -16,6 +16,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/internal/partlog"
 	"github.com/cqrsflow/cqrsflow/schemas/record"
+	"github.com/cqrsflow/cqrsflow/topology"
 )
 
 // restorer brings the stores of newly assigned partitions up to the log.
@@ -50,7 +51,7 @@ func (rs *restorer) restore(ctx context.Context, p *partition) (next int64, err 
 	if err != nil {
 		return 0, err
 	}
-	if epochOf(mark) < p.accepted.LostAt(p.topics.Commands) {
+	if topology.MarkedEpoch(mark) < p.accepted.LostAt(p.topics.Commands) {
 		committed = -1 // of commands that are lost
 	}
 	end, err := partlog.Ends(ctx, adm, p.number, p.topics.All()...)

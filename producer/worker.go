@@ -99,6 +99,16 @@ func newWorker(p *Processor, n int) *worker {
 			h(part.typ.Name)
 		}
 	}
+	w.step.who = gate{keys: p.cfg.Principals, lenient: p.cfg.UnprovenAnonymous, authorize: p.cfg.Authorize}
+	if p.cfg.Principals != nil {
+		// Whoever signed a command has signed its variant.
+		w.step.signed = func(c *event.Command) bool { return c.Principal != "" }
+	}
+	w.step.assigned = func(part *partition, result string) {
+		if h := p.cfg.Hooks.Variant; h != nil {
+			h(part.typ.Name, result)
+		}
+	}
 	return w
 }
 
@@ -322,6 +332,7 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 	var touched []*owned
 	var outcomes []decided
 	var alone []unheard
+	var denials []Denial
 	now := w.p.cfg.Clock()
 	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
 		if len(f.Records) == 0 || failure.Load() != nil {
@@ -355,6 +366,9 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 			outcomes = append(outcomes, decided{o.part.typ.Name, out.Kind, out.Replayed})
 			if u, ok := hear(&w.step.scratch.command, &out); ok {
 				alone = append(alone, u)
+			}
+			if out.Kind == event.Denied {
+				denials = append(denials, w.step.scratch.denial)
 			}
 		}
 	})
@@ -418,6 +432,7 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 		}
 	}
 	w.tell(alone)
+	w.audit(denials)
 	return true, nil
 }
 

@@ -1,6 +1,7 @@
 package schemas_test
 
 import (
+	"bytes"
 	"flag"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/schemas/customer"
 	"github.com/cqrsflow/cqrsflow/schemas/emailclaim"
 	"github.com/cqrsflow/cqrsflow/schemas/order"
+	orderv1 "github.com/cqrsflow/cqrsflow/schemas/order/v1"
 	orderv2 "github.com/cqrsflow/cqrsflow/schemas/order/v2"
 	"github.com/cqrsflow/cqrsflow/schemas/session"
 	"github.com/cqrsflow/cqrsflow/schemas/source"
@@ -83,6 +85,29 @@ func TestGolden(t *testing.T) {
 				t.Errorf("the golden JSON means something else (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestGoldenBefore holds that events written before their message had all of its fields are still read, and that
+// what does not use the new fields is still written byte for byte like that.
+func TestGoldenBefore(t *testing.T) {
+	for name, want := range map[string]proto.Message{
+		"order.v1.OrderPaid": &orderv1.OrderPaid{Customer: "customer-17", Total: usd("23.54"), Units: 2, PaidAt: minutes(4)},
+	} {
+		bin, err := os.ReadFile(filepath.Join(goldenDir, "before", name+".bin"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := order.Events.Decode(name, schemas.ContentTypeProtobuf, bin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
+			t.Errorf("%s means something else (-want +got):\n%s", name, diff)
+		}
+		if now, err := schemas.Marshal(want); err != nil || !bytes.Equal(now, bin) {
+			t.Errorf("%s is written as %x, %v; it was %x", name, now, err, bin)
+		}
 	}
 }
 

@@ -52,6 +52,7 @@ func identitySamples() []proto.Message {
 		&sourcev1.AttemptBegun{Attempt: "attempt-1", BegunAt: minutes(1), ExpiresAt: minutes(2)},
 		&sourcev1.AttemptFailed{Attempt: "attempt-1", FailedAt: minutes(1)},
 		&sourcev1.AttemptSucceeded{Attempt: "attempt-1", SucceededAt: minutes(1)},
+		&sourcev1.AttemptWithdrawn{Attempt: "attempt-1", WithdrawnAt: minutes(2)},
 		&sourcev1.AttemptExpired{Attempt: "attempt-1", NoticedAt: minutes(3)},
 		&sourcev1.FailuresForgotten{Failures: 7, ForgottenAt: minutes(1500)},
 		&sourcev1.SourceState{Failures: 20, Open: []*sourcev1.OpenAttempt{openAtSource}, CountedAt: minutes(1), RetryAt: minutes(2)},
@@ -62,6 +63,7 @@ func identitySamples() []proto.Message {
 		},
 		&sessionv1.RefreshSession{Rotation: rotation, Origin: origin},
 		&sessionv1.ReauthenticateSession{Rotation: rotation, Methods: []string{"password", "recovery_code"}, AuthenticatedAt: minutes(1), Origin: origin},
+		&sessionv1.CheckSession{},
 		&sessionv1.RevokeSession{Reason: "logout", User: "user-1", Origin: origin},
 		&sessionv1.SessionStarted{
 			User: "user-1", Methods: []string{"password"}, AuthenticatedAt: minutes(1), Token: hash('p'), ExpiresAt: minutes(1440), Idle: hours(1), Origin: origin,
@@ -112,6 +114,8 @@ func identitySamples() []proto.Message {
 		&userv1.AttemptBegun{Attempt: "attempt-1", Factor: "password", Subject: claim, KnownDevice: true, Origin: origin, BegunAt: minutes(1), ExpiresAt: minutes(2)},
 		&userv1.AttemptFailed{Attempt: "attempt-1", Factor: "password", Subject: claim, Origin: origin, FailedAt: minutes(1)},
 		&userv1.AttemptSucceeded{Attempt: "attempt-1", Factor: "totp", TotpStep: 28_577_520, RecoveryCode: hash('1'), Origin: origin, SucceededAt: minutes(1)},
+		&userv1.AttemptWithdrawn{Attempt: "attempt-1", Factor: "password", Subject: claim, WithdrawnAt: minutes(2)},
+		&userv1.CheckUser{},
 		&userv1.AttemptExpired{Attempt: "attempt-1", Factor: "password", Subject: claim, NoticedAt: minutes(3)},
 		&userv1.PasswordRehashed{Credential: []byte("argon2id"), RehashedAt: minutes(4)},
 		&userv1.PasswordChanged{Credential: []byte("argon2id"), CredentialVersion: 2, EndOtherSessions: true, Origin: origin, ChangedAt: minutes(5)},
@@ -133,6 +137,7 @@ func identitySamples() []proto.Message {
 			Roles: []string{"admin"}, MfaRequired: true, RegisteredAt: minutes(1), ConfirmedAt: minutes(3), Confirmation: pending, Credential: []byte("argon2id"),
 			CredentialVersion: 3, PasswordChangedAt: minutes(7), PasswordReset: pending, Password: guard, Totp: second, SecondFactorVersion: 1, RecoveryCodes: codes,
 			SecondFactor: guard, Devices: []*userv1.Device{device}, Unknown: []*userv1.Unknown{unknown},
+			SessionsEndedAt: minutes(7), SessionKept: "session-1",
 		},
 	}
 }

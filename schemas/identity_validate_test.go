@@ -65,7 +65,7 @@ func TestValidateIdentity(t *testing.T) {
 
 		{"attempt without ID", &sourcev1.BeginAttempt{}, at("attempt", attemptID)},
 		{"attempt with a long ID", &sourcev1.BeginAttempt{Attempt: strings.Repeat("a", 65)}, at("attempt", attemptID)},
-		{"attempt that went well", sampleOf(func(m *sourcev1.CompleteAttempt) { m.Result = "well" }), at("result", "must be in list [failed, succeeded]")},
+		{"attempt that went well", sampleOf(func(m *sourcev1.CompleteAttempt) { m.Result = "well" }), at("result", "must be in list [failed, succeeded, withdrawn]")},
 
 		{"session of 24 hours", sampleOf(func(m *sessionv1.StartSession) { m.Lifetime, m.Origin = hours(24), nil }), nil},
 		{"session of a second more", sampleOf(func(m *sessionv1.StartSession) { m.Lifetime.Seconds++ }), at("lifetime", "must be greater than 0s and at most 86400s")},
@@ -160,7 +160,7 @@ func TestSamplesOfIdentityAreValid(t *testing.T) {
 // What a command or an event of identity says in text is an ID or a word of a list: there is no field for a person's own
 // words but as bytes, which a service encrypts.
 func TestIdentityHasNoTextInClear(t *testing.T) {
-	words := []string{"user", "lapsed_user", "email_claim", "attempt", "factor", "subject", "result", "reason", "roles", "methods", "session"}
+	words := []string{"user", "lapsed_user", "email_claim", "attempt", "factor", "subject", "result", "reason", "roles", "methods", "session", "session_kept"}
 	for _, m := range identitySamples() {
 		d := m.ProtoReflect().Descriptor()
 		for i := range d.Fields().Len() {

@@ -60,7 +60,7 @@ func samples() []proto.Message {
 		},
 		&orderv1.LineAdded{Line: item, OrderTotal: usd("32.54"), AddedAt: minutes(2)},
 		&orderv1.LineRemoved{Sku: "cd-2", OrderTotal: usd("23.54"), RemovedAt: minutes(3)},
-		&orderv1.OrderPaid{Customer: "customer-17", Total: usd("23.54"), Units: 2, PaidAt: minutes(4)},
+		&orderv1.OrderPaid{Customer: "customer-17", Total: usd("23.54"), Units: 2, PaidAt: minutes(4), Shipping: usd("2.99")},
 		&orderv1.OrderShipped{ShippedAt: minutes(5)},
 		&orderv1.OrderDelivered{DeliveredAt: minutes(6)},
 		&orderv1.OrderCancelled{Reason: "changed my mind", CancelledAt: minutes(5)},

@@ -19,6 +19,7 @@ import (
 type benchCmd struct {
 	Commands benchCommandsCmd `cmd:"" help:"Commands a second, exactly once, against a bare transaction loop; or their latency, one in flight or at a rate."`
 	Restore  benchRestoreCmd  `cmd:"" help:"Restoring the local store of a command processor from the log, against consuming its events."`
+	Compare  benchCompareCmd  `cmd:"" help:"Comparing two variants on recorded commands, against a plain replay of the same records."`
 	SQL      benchSQLCmd      `cmd:"" name:"sql" help:"Projecting orders into PostgreSQL, against upserting the same rows; or how soon they are to be seen, at a rate."`
 	Search   benchSearchCmd   `cmd:"" help:"Projecting orders into Elasticsearch, against bulk requests with the same documents."`
 }
@@ -27,6 +28,7 @@ func newBenchCmd() benchCmd {
 	return benchCmd{
 		Commands: benchCommandsCmd{trafficFlags: trafficFlags{Settings: newSettings("General", "Kafka")}},
 		Restore:  benchRestoreCmd{trafficFlags{Settings: newSettings("General", "Kafka")}},
+		Compare:  benchCompareCmd{trafficFlags{Settings: newSettings("General", "Kafka")}},
 		SQL:      benchSQLCmd{Settings: newSettings("General", "Kafka", "Postgres")},
 		Search:   benchSearchCmd{Settings: newSettings("General", "Elasticsearch")},
 	}
@@ -170,6 +172,19 @@ func (c *benchRestoreCmd) Run(e *environment) error {
 	return c.measure(e, func(run bench.Run) (*bench.Report, error) {
 		b.Run = run
 		return bench.RunRestore(e.ctx, b)
+	})
+}
+
+type benchCompareCmd struct{ trafficFlags }
+
+func (c *benchCompareCmd) Run(e *environment) error {
+	b, err := c.commands(e, "bench compare", 0, 0)
+	if err != nil {
+		return err
+	}
+	return c.measure(e, func(run bench.Run) (*bench.Report, error) {
+		b.Run = run
+		return bench.RunCompare(e.ctx, b)
 	})
 }
 

@@ -21,6 +21,7 @@ func TestBench(t *testing.T) {
 		"latency":  {args: []string{"bench", "commands", "--latency", "8"}, what: "commands-latency"},
 		"rate":     {args: []string{"bench", "commands", "--rate", "500"}, what: "commands-latency"},
 		"restore":  {args: []string{"bench", "restore"}, what: "restore"},
+		"compare":  {args: []string{"bench", "compare"}, what: "compare"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			profile := filepath.Join(t.TempDir(), "cpu")

@@ -25,12 +25,16 @@ type cli struct {
 	Import     importCmd     `cmd:"" help:"Publish a file of real purchases as commands."`
 	Parked     parkedCmd     `cmd:"" help:"Look at events that a projection cannot apply, and decide about them."`
 	Publish    publishCmd    `cmd:"" help:"Publish a command and show what became of it."`
+	Compare    compareCmd    `cmd:"" help:"Compare two versions of an aggregate's decisions on recorded commands."`
 	Projection projectionCmd `cmd:"" help:"Look at the read models, how far they are and whether they are right, and put them right."`
 	Rebuild    rebuildCmd    `cmd:"" help:"Build the read model of a projection anew, without downtime; the same as projection rebuild."`
 	Stream     streamCmd     `cmd:"" help:"Look at the stream of an aggregate: its events, its state then and now."`
+	Policy     policyCmd     `cmd:"" help:"Check policies, and ask them who may do what."`
 	Topology   topologyCmd   `cmd:"" help:"Make and check the topics on Kafka."`
 	Ready      readyCmd      `cmd:"" help:"Ask a process of cqrsflow whether it is ready, and what is not; exit code 1 where something is not."`
 	Smoke      smokeCmd      `cmd:"" help:"Place an order over HTTP, find it in SQL and by search, and cancel it: does everything work together?"`
+	User       userCmd       `cmd:"" help:"Look after users: make them, give them roles, lock and forget them."`
+	Keys       keysCmd       `cmd:"" help:"Make the keys of users and principals, where they are not there yet."`
 	Bench      benchCmd      `cmd:"" help:"Measure cqrsflow on the configured servers, beside bare loops that do the same I/O."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
@@ -42,12 +46,15 @@ func newCLI() *cli {
 		Import:     newImportCmd(),
 		Parked:     newParkedCmd(),
 		Publish:    newPublishCmd(),
+		Compare:    newCompareCmd(),
 		Projection: newProjectionCmd(),
 		Rebuild:    newRebuildCmd(),
 		Stream:     newStreamCmd(),
+		Policy:     newPolicyCmd(),
 		Topology:   newTopologyCmd(),
 		Ready:      newReadyCmd(),
 		Smoke:      newSmokeCmd(),
+		User:       newUserCmd(),
 		Bench:      newBenchCmd(),
 	}
 }

@@ -477,6 +477,13 @@ func TestDevAcceptsALoss(t *testing.T) {
 		t.Errorf("the old row is gone: %+v", order)
 	}
 	d.client(0, "topology", "verify")
+	if out := d.client(0, "rebuild", "--all"); strings.Count(out, "readers see version 2 now") != projections {
+		t.Errorf("rebuild: %s", out)
+	}
+	if d.get("/v1/orders/o-1", &order); order.Version != 1 {
+		t.Errorf("the row is that of before: %+v", order)
+	}
+	d.client(0, "projection", "verify", "orders", "orders_search", "daily_sales")
 }
 
 // until waits for what others do.

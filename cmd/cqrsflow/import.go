@@ -21,7 +21,7 @@ type importCmd struct {
 }
 
 func newImportCmd() importCmd {
-	return importCmd{CDNOW: cdnowCmd{Settings: newSettings("General", "Kafka")}}
+	return importCmd{CDNOW: cdnowCmd{Settings: newSettings("General", "Kafka", "Principals")}}
 }
 
 type cdnowCmd struct {

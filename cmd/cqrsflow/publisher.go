@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/internal/app"
 	"github.com/cqrsflow/cqrsflow/internal/config"
 	"github.com/cqrsflow/cqrsflow/producer"
 )
@@ -18,7 +19,11 @@ func withPublisher(ctx context.Context, s *config.Settings, aggregates []string,
 	if err != nil {
 		return err
 	}
-	p, err := producer.NewPublisher(ctx, producer.PublisherConfig{Kafka: opts, Prefix: s.General.Prefix, Aggregates: aggregates})
+	signer, err := s.Principals.Signer(app.CommandLine)
+	if err != nil {
+		return err
+	}
+	p, err := producer.NewPublisher(ctx, producer.PublisherConfig{Kafka: opts, Prefix: s.General.Prefix, Aggregates: aggregates, Sign: signer.Sign})
 	if err != nil {
 		return fromKafka(err)
 	}

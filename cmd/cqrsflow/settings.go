@@ -25,6 +25,9 @@ func newSettings(groups ...string) settings {
 	if slices.Contains(groups, "Kafka") && !slices.Contains(groups, "Processor") {
 		except = append(except, "kafka.compression")
 	}
+	if !slices.Contains(groups, "Processor") {
+		except = append(except, "principal.unproven", "policy.mode", "policy.reload")
+	}
 	if !slices.Contains(groups, "Roles") {
 		except = append(except, "log.level", "log.format") // only what serves logs
 	}

@@ -39,14 +39,15 @@ func (v *Versions) Switch(ctx context.Context, version int, ends rebuild.Ends) (
 	if near, err := v.near(ctx, active, version, ends); err != nil || !near {
 		return false, err
 	}
-	if caught, err := v.compare(ctx, old, building, ends); err != nil || !caught {
+	if caught, err := v.compare(ctx, old, building, ends, false); err != nil || !caught {
 		return false, errors.Join(err, v.release(ctx))
 	}
 	if ok, err := v.record(ctx, version, searchindex.Switching); err != nil || !ok {
 		return false, errors.Join(err, v.release(ctx))
 	}
-	// Another process that has lost its patience may have let the old version go. From here on nobody does.
-	if caught, err := v.compare(ctx, old, building, ends); err != nil || !caught {
+	// Another process that has lost its patience may have let the old version go, or be about to: holding it
+	// anew spoils what that one read before it saw the registry. From here on nobody lets go.
+	if caught, err := v.compare(ctx, old, building, ends, true); err != nil || !caught {
 		return false, err
 	}
 	if err := building.Publish(ctx, old); err != nil {
@@ -55,14 +56,14 @@ func (v *Versions) Switch(ctx context.Context, version int, ends rebuild.Ends) (
 	return v.record(ctx, version, searchindex.Active)
 }
 
-// compare holds the old version, and reports whether the new one gets there in time. Searches see all of
-// it then.
-func (v *Versions) compare(ctx context.Context, old, building *Client, ends rebuild.Ends) (bool, error) {
+// compare holds the old version, anew where that is asked for, and reports whether the new one gets there in
+// time. Searches see all of it then.
+func (v *Versions) compare(ctx context.Context, old, building *Client, ends rebuild.Ends, anew bool) (bool, error) {
 	log, err := ends(ctx)
 	if err != nil {
 		return false, err
 	}
-	places, err := hold(ctx, old, log)
+	places, err := hold(ctx, old, log, anew)
 	if err != nil {
 		return false, fmt.Errorf("hold version %d of %s: %w", old.Version, searchindex.Name, err)
 	}
@@ -114,11 +115,12 @@ func (v *Versions) record(ctx context.Context, version int, to searchindex.State
 	return ok && err == nil, err
 }
 
-// hold keeps a version's sessions from going on, and returns where they are then.
-func hold(ctx context.Context, c *Client, log []runner.End) ([]rebuild.Place, error) {
+// hold keeps a version's sessions from going on, and returns where they are then. anew writes also what is
+// held already, so that nobody lets it go who read it before.
+func hold(ctx context.Context, c *Client, log []runner.End, anew bool) ([]rebuild.Place, error) {
 	var held []searchindex.Progress
 	for _, e := range log {
-		p, err := holdOne(ctx, c, e.Partition)
+		p, err := holdOne(ctx, c, e.Partition, anew)
 		if err != nil {
 			return nil, err
 		}
@@ -127,14 +129,14 @@ func hold(ctx context.Context, c *Client, log []runner.End) ([]rebuild.Place, er
 	return searchsink.Places(held), nil
 }
 
-func holdOne(ctx context.Context, c *Client, p runner.Partition) (searchindex.Progress, error) {
+func holdOne(ctx context.Context, c *Client, p runner.Partition, anew bool) (searchindex.Progress, error) {
 	id := searchindex.ProgressID(p.Aggregate, string(p.Source), p.Number)
 	for {
 		stored, found, err := c.ReadProgress(ctx, id)
 		switch {
 		case err != nil:
 			return stored.Progress, err
-		case found && stored.Held:
+		case found && stored.Held && !anew:
 			return stored.Progress, nil
 		}
 		next := stored.Progress.Clone()
@@ -152,7 +154,8 @@ func holdOne(ctx context.Context, c *Client, p runner.Partition) (searchindex.Pr
 	}
 }
 
-// release lets the active version go on, unless readers are being switched from it.
+// release lets the active version go on, unless readers are being switched from it. It writes only what
+// nobody has written since before it looked into the registry: see Switch.
 func (v *Versions) release(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
@@ -160,24 +163,35 @@ func (v *Versions) release(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if next, ok := r.Next(); ok && next.State == searchindex.Switching {
-		return nil
-	}
 	client := v.cfg.Client.At(r.Active().Number)
+	failed := func(err error) error {
+		return fmt.Errorf("%w: let version %d of %s go on: %w", event.ErrUnavailable, client.Version, searchindex.Name, err)
+	}
 	all, err := client.AllProgress(ctx)
 	if err != nil {
-		return fmt.Errorf("let version %d of %s go on: %w", client.Version, searchindex.Name, err)
+		return failed(err)
 	}
 	for i := range all {
 		if !all[i].Held {
 			continue
 		}
-		if _, err := change(ctx, client, all[i].ID(), func(p *searchindex.Progress) bool {
-			held := p.Held
-			p.Held = false
-			return held
-		}); err != nil {
-			return fmt.Errorf("%w: let version %d of %s go on: %w", event.ErrUnavailable, client.Version, searchindex.Name, err)
+		stored, found, err := client.ReadProgress(ctx, all[i].ID())
+		if err != nil {
+			return failed(err)
+		}
+		if r, err = v.cfg.Client.ReadRegistry(ctx); err != nil {
+			return failed(err)
+		}
+		if next, ok := r.Next(); ok && next.State == searchindex.Switching || r.Active().Number != client.Version {
+			return nil
+		}
+		if !found || !stored.Held {
+			continue
+		}
+		next := stored.Progress.Clone()
+		next.Held, next.UpdatedAt = false, time.Now()
+		if _, _, err := client.PutProgress(ctx, next, stored); err != nil {
+			return failed(err)
 		}
 	}
 	return nil

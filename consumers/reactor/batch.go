@@ -155,7 +155,12 @@ func (t *transactor) commands(st *stand, e *event.Recorded) ([]*kgo.Record, erro
 			return nil, fmt.Errorf("it caused a %s: %w", c.Type, err)
 		}
 		cmd := event.Command{ID: CommandID(t.r.cfg.Name, &e.Envelope, i), Type: c.Type, Stream: c.Stream, Time: e.Time,
-			ExpectedVersion: event.AnyVersion, CausationID: e.ID(), CorrelationID: e.CorrelationID, TraceParent: e.TraceParent, Principal: Principal}
+			ExpectedVersion: event.AnyVersion, CausationID: e.ID(), CorrelationID: e.CorrelationID, TraceParent: e.TraceParent}
+		if t.r.cfg.Sign != nil {
+			if err := t.r.cfg.Sign(&cmd, c.ContentType, c.Data); err != nil {
+				return nil, fmt.Errorf("it caused a %s: %w", c.Type, err)
+			}
+		}
 		out = append(out, t.enc.Command(&cmd, topology.TopicsOf(t.r.cfg.Prefix, c.Aggregate).Commands,
 			topology.PartitionOfStream(c.Stream, n), c.ContentType, c.Data))
 	}
@@ -262,6 +267,15 @@ func (t *transactor) end(ctx context.Context, s *step, err error) error {
 	}
 	t.r.done(s)
 	return nil
+}
+
+// idle is called when there was nothing to do: what went wrong before is over.
+func (r *Reactor) idle() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mu.status.Joined {
+		r.mu.status.Reason, r.mu.failing = "", time.Time{}
+	}
 }
 
 func (r *Reactor) done(s *step) {

@@ -18,8 +18,8 @@ import (
 	"github.com/cqrsflow/cqrsflow/topology"
 )
 
-// Principal is who the commands of reactors are from.
-const Principal = "service:react"
+// ServiceName is who the commands of reactors are from where they are signed: "service:react".
+const ServiceName = "react"
 
 // Command is what a reaction asks for.
 type Command struct {
@@ -79,6 +79,9 @@ type Config struct {
 	// ParkedEvery (default 1 s) is how often it looks for what an operator marked, while anything is parked.
 	ParkedEvery time.Duration
 
+	// Sign, if set, puts the proof of who asks into the Auth of each command that it sends: principal.Signer does, as ServiceName.
+	// One that fails parks the event. Without it they are unsigned.
+	Sign func(c *event.Command, contentType string, body []byte) error
 	// OnParked, if set, is called with how many events a transaction has set aside, once it is committed.
 	OnParked func(events int)
 	// Logger defaults to slog.Default().

@@ -43,7 +43,7 @@ func (t *transactor) fence(ctx context.Context, st *stand) error {
 	req.MemberID, req.Generation = cl.GroupMetadata()
 	part := kmsg.NewTxnOffsetCommitRequestTopicPartition()
 	part.Partition, part.Offset, part.LeaderEpoch = st.partition, at.Offset, at.Epoch
-	if m := lossMarkOf(t.r.accepted.Of(st.aggregate, st.partition)); m != "" {
+	if m := t.r.accepted.Of(st.aggregate, st.partition).Mark(); m != "" {
 		part.Metadata = &m
 	}
 	topic := kmsg.NewTxnOffsetCommitRequestTopic()

@@ -3,8 +3,6 @@ package reactor
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -17,8 +15,6 @@ import (
 // A reactor knows what it has reacted to by its group's offsets alone. Where the log lost data they say
 // nothing any more: it stops until the loss is accepted, and then asks where to go on, as one does that
 // has never run. A committed offset carries the epoch of the accepted losses that it was committed under.
-
-const lossMark = "loss:"
 
 // places are the partitions of the reactor's topics.
 type places struct {
@@ -60,14 +56,8 @@ func (r *Reactor) look(ctx context.Context, cl *kgo.Client, topics []string) (p 
 // none. Beyond the log's end it is event.ErrCorrupt.
 func (r *Reactor) counts(p places, topic string, n int32, committed kadm.Offset) (bool, error) {
 	lostAt := p.accepted.Of(r.topics[topic], n).LostAt(topic)
-	if text, ok := strings.CutPrefix(committed.Metadata, lossMark); lostAt > 0 {
-		epoch := int64(0)
-		if ok {
-			epoch, _ = strconv.ParseInt(text, 10, 64) // what is not ours is of before any loss
-		}
-		if epoch < lostAt {
-			return false, nil
-		}
+	if topology.MarkedEpoch(committed.Metadata) < lostAt {
+		return false, nil
 	}
 	if end, ok := p.ends.Lookup(topic, n); ok && committed.At > end.Offset {
 		at := fmt.Sprintf("%s/%d", topic, n)
@@ -81,28 +71,13 @@ func (r *Reactor) lost(place, named, why string) error {
 		"`cqrsflow topology accept-loss --lost %s`, and --from start or --from end to say where", event.ErrCorrupt, r.cfg.Name, place, why, named)
 }
 
-// lossMarkOf is the metadata of an offset that is committed under these acceptances.
-func lossMarkOf(a *topology.Acceptance) string {
-	if a.Since() == 0 {
-		return ""
-	}
-	return lossMark + strconv.FormatInt(a.Since(), 10)
-}
-
 // marked has a transaction's commit carry the epochs.
 func (r *Reactor) marked(ctx context.Context) context.Context {
 	if len(r.accepted) == 0 {
 		return ctx
 	}
 	return kgo.PreTxnCommitFnContext(ctx, func(req *kmsg.TxnOffsetCommitRequest) error {
-		for i := range req.Topics {
-			for j := range req.Topics[i].Partitions {
-				p := &req.Topics[i].Partitions[j]
-				if m := lossMarkOf(r.accepted.Of(r.topics[req.Topics[i].Topic], p.Partition)); m != "" {
-					p.Metadata = kmsg.StringPtr(m)
-				}
-			}
-		}
+		r.accepted.Stamp(req, func(topic string) string { return r.topics[topic] })
 		return nil
 	})
 }

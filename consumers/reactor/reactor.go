@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/internal/backoff"
 	"github.com/cqrsflow/cqrsflow/topology"
 )
 
@@ -108,18 +108,7 @@ func (r *Reactor) pause(ctx context.Context, attempt int, err error) error {
 	r.mu.status.Reason = err.Error()
 	r.mu.Unlock()
 	r.cfg.Logger.Warn("the reactor failed; starting again from what is committed", "error", err, "attempt", attempt+1)
-	d := r.cfg.RetryMin << min(attempt, 20)
-	if d <= 0 || d > r.cfg.RetryMax {
-		d = r.cfg.RetryMax
-	}
-	t := time.NewTimer(d/2 + rand.N(d/2+1))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return backoff.Wait(ctx, r.cfg.RetryMin, r.cfg.RetryMax, attempt)
 }
 
 // prepare learns the targets' partition counts and sees to it that every partition has a committed
@@ -177,7 +166,7 @@ func (r *Reactor) prepare(ctx context.Context) error {
 		}
 		if !ok {
 			absent.Add(kadm.Offset{Topic: o.Topic, Partition: o.Partition, At: o.Offset, LeaderEpoch: -1,
-				Metadata: lossMarkOf(there.accepted.Of(r.topics[o.Topic], o.Partition))})
+				Metadata: there.accepted.Of(r.topics[o.Topic], o.Partition).Mark()})
 		}
 	})
 	if err != nil || len(absent) == 0 {

@@ -25,6 +25,8 @@ import (
 	"github.com/cqrsflow/cqrsflow/consumers/reactor"
 	"github.com/cqrsflow/cqrsflow/consumers/reactor/purchases"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/event/principal"
+	"github.com/cqrsflow/cqrsflow/internal/secret"
 	typev1 "github.com/cqrsflow/cqrsflow/schemas/cqrsflow/type/v1"
 	customerv1 "github.com/cqrsflow/cqrsflow/schemas/customer/v1"
 	orderv1 "github.com/cqrsflow/cqrsflow/schemas/order/v1"
@@ -172,6 +174,34 @@ func TestAPaidOrderIsRecordedWithItsCustomer(t *testing.T) {
 	stop()
 	if n := len(commands(t, log)); n != 2 {
 		t.Errorf("%d commands, want 2", n)
+	}
+}
+
+// Where it has a key, whoever reads its commands can tell that they are the reactor's.
+func TestReactionsAreSigned(t *testing.T) {
+	log := logtest.New(t, 1, "order", "customer")
+	log.Append(t, "order", logtest.One("o-1", &orderv1.OrderPlaced{Customer: "c-9"}), paid("o-1", "c-9"))
+	keys, err := principal.NewKeyring(secret.Generate("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := config(t, log)
+	cfg.From = reactor.Start
+	cfg.Sign = (&principal.Signer{Keys: keys, As: principal.Principal{Kind: principal.Service, ID: reactor.ServiceName}}).Sign
+	r, stop := start(t, cfg)
+	logtest.Until(t, "the command is sent", func() bool { return r.Status().Commands == 1 })
+	stop()
+	recs := commands(t, log)
+	if len(recs) != 1 {
+		t.Fatalf("%d commands, want 1", len(recs))
+	}
+	c, content, err := record.ParseCommand(recs[0], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := principal.MessageOf(&c, content, recs[0].Value)
+	if who, err := keys.Verify([]byte(c.Auth), &m, recs[0].Timestamp); err != nil || who.String() != "service:react" {
+		t.Errorf("%s, %v", who, err)
 	}
 }
 

@@ -107,7 +107,9 @@ func (t *transactor) once(ctx context.Context) error {
 			return fmt.Errorf("%w: read %s/%d: %w", event.ErrUnavailable, fe.Topic, fe.Partition, fe.Err)
 		}
 	}
-	if fetches.NumRecords() > 0 {
+	if fetches.NumRecords() == 0 {
+		t.r.idle()
+	} else {
 		if err := t.batch(ctx, fetches); err != nil || !t.committed {
 			return err
 		}

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/internal/backoff"
 	"github.com/cqrsflow/cqrsflow/internal/partlog"
 )
 
@@ -123,19 +123,7 @@ func (w *worker) failed(s State, err error, attempt int) {
 
 // backoff waits before another attempt: exponentially longer, with jitter.
 func (r *Runner) backoff(ctx context.Context, attempt int) error {
-	d := r.cfg.RetryMin << min(attempt, 20)
-	if d <= 0 || d > r.cfg.RetryMax {
-		d = r.cfg.RetryMax
-	}
-	d = d/2 + rand.N(d/2+1)
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return backoff.Wait(ctx, r.cfg.RetryMin, r.cfg.RetryMax, attempt)
 }
 
 // drainLimit bounds how many parked events are tried again in one batch.

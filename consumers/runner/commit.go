@@ -24,7 +24,14 @@ type commits struct {
 	mu struct {
 		sync.Mutex
 		dirty map[string]map[int32]kgo.EpochOffset
+		// gone are partitions that were forgotten while a commit was in flight, which may have them.
+		gone map[partitionKey]bool
 	}
+}
+
+type partitionKey struct {
+	topic  string
+	number int32
 }
 
 // mark notes that a partition is applied up to, not including, next.
@@ -45,6 +52,9 @@ func (c *commits) forget(p Partition) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.mu.dirty[p.Topic], p.Number)
+	if c.mu.gone != nil {
+		c.mu.gone[partitionKey{p.Topic, p.Number}] = true
+	}
 }
 
 // flush commits what is marked.
@@ -53,7 +63,7 @@ func (c *commits) flush(ctx context.Context) {
 	defer c.sending.Unlock()
 	c.mu.Lock()
 	dirty := c.mu.dirty
-	c.mu.dirty = nil
+	c.mu.dirty, c.mu.gone = nil, map[partitionKey]bool{}
 	c.mu.Unlock()
 	for topic, partitions := range dirty {
 		if len(partitions) == 0 {
@@ -82,10 +92,14 @@ func (c *commits) flush(ctx context.Context) {
 	}
 }
 
-// restore marks again what could not be committed, unless something newer is marked.
+// restore marks again what could not be committed, unless something newer is marked or the partition is
+// no longer owned: another member may be further by the next commit.
 func (c *commits) restore(dirty map[string]map[int32]kgo.EpochOffset) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for p := range c.mu.gone {
+		delete(dirty[p.topic], p.number)
+	}
 	for topic, partitions := range c.mu.dirty {
 		if dirty[topic] == nil {
 			dirty[topic] = partitions

@@ -102,6 +102,23 @@ func (p *Poison) Error() string {
 // Unwrap returns the reason.
 func (p *Poison) Unwrap() error { return p.Err }
 
+// Refuse is what Apply returns for an event that the read model cannot take.
+func Refuse(e *event.Recorded, err error) error {
+	return &Poison{Offset: e.Offset, Stream: e.Stream, Err: err}
+}
+
+// Follows says whether an event comes next after the version that is stored: false where it has been
+// applied before. A gap is event.ErrCorrupt, unless an operator left it.
+func (b *Batch) Follows(e *event.Recorded, stored event.Version) (bool, error) {
+	switch {
+	case e.Version <= stored:
+		return false, nil
+	case e.Version != stored+1 && !b.Gaps[e.Stream]:
+		return false, fmt.Errorf("%w: %s/%s has version %d at offset %d, after %d", event.ErrCorrupt, e.Aggregate, e.Stream, e.Version, e.Offset, stored)
+	}
+	return true, nil
+}
+
 // Sink is a store that a projection writes to. It is safe for concurrent use.
 type Sink interface {
 	// Open takes over a partition. event.ErrUnavailable is tried again.

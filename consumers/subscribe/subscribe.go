@@ -12,13 +12,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/internal/backoff"
 	"github.com/cqrsflow/cqrsflow/schemas/record"
 	"github.com/cqrsflow/cqrsflow/topology"
 )
@@ -125,7 +125,7 @@ func Run(ctx context.Context, cfg Config) error {
 			break
 		}
 		cfg.Logger.Warn("events could not be handled; they come again", "group", cfg.Group, "attempt", attempt+1, "error", err)
-		s.pause(ctx, attempt)
+		_ = backoff.Wait(ctx, cfg.RetryMin, cfg.RetryMax, attempt) // the loop sees the end of ctx
 		attempt++
 	}
 	return nil
@@ -155,7 +155,7 @@ func (s *subscriber) once(ctx context.Context) error {
 	fetches.EachRecord(s.add)
 	if len(s.events) > 0 {
 		if err := s.cfg.Handle(ctx, s.events); err != nil {
-			s.cl.SetOffsets(s.cl.CommittedOffsets()) // the poll moved on
+			s.rewind(fetches)
 			return err
 		}
 	}
@@ -166,6 +166,22 @@ func (s *subscriber) once(ctx context.Context) error {
 		return errors.Join(failed, fmt.Errorf("commit offsets: %w", err))
 	}
 	return failed
+}
+
+// rewind goes back to before the batch, as the poll has moved on. What was committed does not say where that
+// is: of a group that began at the end nothing may be committed yet.
+func (s *subscriber) rewind(fetches kgo.Fetches) {
+	back := map[string]map[int32]kgo.EpochOffset{}
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		if len(p.Records) == 0 {
+			return
+		}
+		if back[p.Topic] == nil {
+			back[p.Topic] = map[int32]kgo.EpochOffset{}
+		}
+		back[p.Topic][p.Partition] = kgo.EpochOffset{Epoch: -1, Offset: p.Records[0].Offset}
+	})
+	s.cl.SetOffsets(back)
 }
 
 func (s *subscriber) add(rec *kgo.Record) {
@@ -185,17 +201,4 @@ func (s *subscriber) add(rec *kgo.Record) {
 		e.Body = nil
 	}
 	s.events = append(s.events, e)
-}
-
-func (s *subscriber) pause(ctx context.Context, attempt int) {
-	d := s.cfg.RetryMin << min(attempt, 20)
-	if d <= 0 || d > s.cfg.RetryMax {
-		d = s.cfg.RetryMax
-	}
-	t := time.NewTimer(d/2 + rand.N(d/2+1))
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

@@ -36,6 +36,8 @@ var padding [StateSize]byte
 func Spec(codec decider.Codec) decider.Spec[*benchv1.Deposit, *benchv1.Deposited, *benchv1.AccountState] {
 	return decider.Spec[*benchv1.Deposit, *benchv1.Deposited, *benchv1.AccountState]{
 		Name: Name, Plural: "accounts", Fingerprint: Fingerprint, Decider: Decider, Codec: codec,
+		// The same twice: what comparing costs, whatever is compared.
+		Variants: []decider.Variant[*benchv1.Deposit, *benchv1.Deposited, *benchv1.AccountState]{{Name: "v2", Decide: Decide}},
 		Commands: []decider.CommandType{{Type: "bench.v1.Deposit", Name: "deposit", Summary: "Pay into an account."}},
 		Events:   []string{"bench.v1.Deposited"},
 	}

@@ -3,6 +3,8 @@
 package order
 
 import (
+	"strings"
+
 	"google.golang.org/protobuf/proto"
 
 	"github.com/cqrsflow/cqrsflow/decider"
@@ -31,6 +33,7 @@ var Decider = decider.Decider[decider.Command[proto.Message], proto.Message, *or
 func Spec(codec decider.Codec) decider.Spec[proto.Message, proto.Message, *orderv1.OrderState] {
 	return decider.Spec[proto.Message, proto.Message, *orderv1.OrderState]{
 		Name: Name, Plural: "orders", Fingerprint: Fingerprint, Decider: Decider, Codec: codec,
+		Variant: V1, Variants: variants,
 		Commands: []decider.CommandType{
 			{Type: "order.v1.PlaceOrder", Name: "place", Public: true, Summary: "Place an order of at least one line, all in one currency."},
 			{Type: "order.v1.AddLine", Name: "add-line", Public: true, Summary: "Add a line to an order that is not paid yet."},
@@ -52,5 +55,22 @@ func Spec(codec decider.Codec) decider.Spec[proto.Message, proto.Message, *order
 			"order.v1.OrderAnnotated",
 			"order.v2.OrderAnnotated",
 		},
+		Attributes: func(s *orderv1.OrderState) map[string]any {
+			return map[string]any{"owner": s.GetCustomer(), "status": statusName(s)}
+		},
+		Owner: func(m proto.Message) string {
+			if place, ok := m.(*orderv1.PlaceOrder); ok {
+				return place.GetCustomer()
+			}
+			return ""
+		},
 	}
+}
+
+// statusName is the word for it that the API uses; empty for an order that does not exist.
+func statusName(s *orderv1.OrderState) string {
+	if s.GetStatus() == orderv1.OrderStatus_ORDER_STATUS_UNSPECIFIED {
+		return ""
+	}
+	return strings.ToLower(strings.TrimPrefix(s.GetStatus().String(), "ORDER_STATUS_"))
 }

@@ -42,6 +42,8 @@ func Decide(cmd decider.Command[proto.Message], s *sessionv1.SessionState) ([]pr
 		return d.reauthenticate(c)
 	case *sessionv1.RevokeSession:
 		return d.revoke(c)
+	case *sessionv1.CheckSession:
+		return nil, d.alive()
 	}
 	return nil, fmt.Errorf("%w: a session takes no %T", event.ErrUnknownType, cmd.Body)
 }
@@ -120,15 +122,10 @@ const (
 // present says which token it is, and rejects those that the session never had: who only guesses, or
 // knows the session's ID, must not be able to end it.
 func (d decision) present(token []byte) (presented, error) {
-	switch d.s.GetStatus() {
-	case absent:
-		return 0, d.notFound()
-	case revoked:
-		return 0, event.Reject(CodeRevoked, "session %s is revoked: %s", d.id, d.s.GetReason())
+	if err := d.alive(); err != nil {
+		return 0, err
 	}
 	switch {
-	case !d.now.Before(d.s.GetExpiresAt().AsTime()), !d.now.Before(d.s.GetIdleExpiresAt().AsTime()):
-		return 0, event.Reject(CodeExpired, "session %s is over", d.id)
 	case bytes.Equal(token, d.s.GetToken()):
 		return current, nil
 	case len(d.s.GetPresented()) > 0 && bytes.Equal(token, d.s.GetPresented()):
@@ -140,6 +137,19 @@ func (d decision) present(token []byte) (presented, error) {
 		return older, nil
 	}
 	return 0, event.Reject(CodeTokenUnknown, "session %s never had this refresh token", d.id)
+}
+
+// alive rejects what needs a session that has not ended.
+func (d decision) alive() error {
+	switch {
+	case d.s.GetStatus() == absent:
+		return d.notFound()
+	case d.s.GetStatus() == revoked:
+		return event.Reject(CodeRevoked, "session %s is revoked: %s", d.id, d.s.GetReason())
+	case !d.now.Before(d.s.GetExpiresAt().AsTime()), !d.now.Before(d.s.GetIdleExpiresAt().AsTime()):
+		return event.Reject(CodeExpired, "session %s is over", d.id)
+	}
+	return nil
 }
 
 // notAfterNow bounds a time that another partition's clock made.

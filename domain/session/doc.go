@@ -17,6 +17,7 @@
 //	  any other                               refresh_token_unknown
 //	RevokeSession          session_not_found  SessionRevoked           SessionRevoked   −
 //	  of another user      session_not_found  session_not_found        ← the same       ← the same
+//	CheckSession           session_not_found  −                        session_expired  session_revoked
 //
 // An accepted outcome is therefore no token yet: the caller looks at the status in the state.
 package session

@@ -34,9 +34,9 @@ const (
 	CodeNotFound = "session_not_found"
 	// CodeAlreadyStarted: there is such a session already; StartSession.
 	CodeAlreadyStarted = "session_already_started"
-	// CodeRevoked: the session was revoked; RefreshSession, ReauthenticateSession.
+	// CodeRevoked: the session was revoked; RefreshSession, ReauthenticateSession, CheckSession.
 	CodeRevoked = "session_revoked"
-	// CodeExpired: the session is over, or was not refreshed in time; RefreshSession, ReauthenticateSession.
+	// CodeExpired: the session is over, or was not refreshed in time; RefreshSession, ReauthenticateSession, CheckSession.
 	CodeExpired = "session_expired"
 	// CodeTokenUnknown: the session never had that refresh token; RefreshSession, ReauthenticateSession.
 	CodeTokenUnknown = "refresh_token_unknown"
@@ -60,6 +60,7 @@ func Spec(codec decider.Codec) decider.Spec[proto.Message, proto.Message, *sessi
 			{Type: "session.v1.RefreshSession", Name: "refresh", Summary: "Exchange the refresh token for the next one; an older one revokes the session."},
 			{Type: "session.v1.ReauthenticateSession", Name: "reauthenticate", Summary: "Refresh the session and note a new authentication."},
 			{Type: "session.v1.RevokeSession", Name: "revoke", Summary: "End the session; ending it again changes nothing."},
+			{Type: "session.v1.CheckSession", Name: "check", Summary: "Ask whether the session still lives; nothing happens."},
 		},
 		Events: []string{
 			"session.v1.SessionStarted",

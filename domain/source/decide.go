@@ -61,6 +61,8 @@ func complete(c *sourcev1.CompleteAttempt, s *sourcev1.SourceState, now time.Tim
 		return nil, event.Reject(CodeAttemptNotFound, "there is no open attempt %s", c.GetAttempt())
 	case !now.Before(s.GetOpen()[i].GetExpiresAt().AsTime()):
 		return nil, event.Reject(CodeAttemptExpired, "attempt %s took longer than %v", c.GetAttempt(), throttle.Open)
+	case c.GetResult() == "withdrawn":
+		return []proto.Message{&sourcev1.AttemptWithdrawn{Attempt: c.GetAttempt(), WithdrawnAt: timestamppb.New(now)}}, nil
 	case c.GetResult() == "succeeded":
 		return []proto.Message{&sourcev1.AttemptSucceeded{Attempt: c.GetAttempt(), SucceededAt: timestamppb.New(now)}}, nil
 	}

@@ -26,6 +26,8 @@ func evolve(s *sourcev1.SourceState, e proto.Message) bool {
 		closeAttempt(s, e.GetAttempt())
 		s.Failures++
 		s.CountedAt = e.GetFailedAt()
+	case *sourcev1.AttemptWithdrawn:
+		closeAttempt(s, e.GetAttempt())
 	case *sourcev1.AttemptExpired:
 		// It was counted when it began; noticing it does not begin another delay.
 		closeAttempt(s, e.GetAttempt())

@@ -57,6 +57,7 @@ func Spec(codec decider.Codec) decider.Spec[proto.Message, proto.Message, *sourc
 			"source.v1.AttemptFailed",
 			"source.v1.AttemptSucceeded",
 			"source.v1.AttemptExpired",
+			"source.v1.AttemptWithdrawn",
 			"source.v1.FailuresForgotten",
 		},
 	}

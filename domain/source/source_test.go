@@ -109,6 +109,16 @@ func TestParallelGuessesFromOneSource(t *testing.T) {
 	}
 }
 
+// What was withdrawn, because nothing could be verified, is not counted: an outage keeps nobody out.
+func TestWithdrawnAttemptsDoNotCount(t *testing.T) {
+	s := given(t, failures(19, 1)...)
+	s.When(cmd(2, begin("a"))).Then(begun(2, "a")).
+		When(cmd(2, begin("b"))).ThenRejected(source.CodeTooManyAttempts)
+	s.When(cmd(2, begin("a"))).Then(begun(2, "a")).
+		When(cmd(3, complete("a", "withdrawn"))).Then(&sourcev1.AttemptWithdrawn{Attempt: "a", WithdrawnAt: at(3)}).
+		When(cmd(3, begin("b"))).Then(begun(3, "b"))
+}
+
 // An address gets another user: a day without attempts makes it as good as new.
 func TestFailuresAreForgotten(t *testing.T) {
 	s := given(t, append(failures(40, 1), begun(1, "open"))...)
@@ -130,6 +140,7 @@ func TestLaws(t *testing.T) {
 			attempt := fmt.Sprint(rapid.IntRange(0, 9).Draw(t, "attempt"))
 			for _, body := range rapid.SampledFrom([][]proto.Message{
 				{begin(attempt), complete(attempt, "succeeded")}, {begin(attempt), complete(attempt, "failed")}, {begin(attempt)}, {complete(attempt, "failed")},
+				{begin(attempt), complete(attempt, "withdrawn")},
 			}).Draw(t, "commands") {
 				life = append(life, cmd(now, body))
 			}
@@ -160,6 +171,7 @@ func TestGoldenFolds(t *testing.T) {
 	decidertest.GoldenFolds(t, "testdata/folds.json", *update, source.Fingerprint, source.Decider, map[string][]proto.Message{
 		"delayed":   append(failures(22, 1), begun(10, "a"), &sourcev1.AttemptExpired{Attempt: "a", NoticedAt: at(80)}, begun(80, "b"), &sourcev1.AttemptSucceeded{Attempt: "b", SucceededAt: at(81)}),
 		"empty":     {&sourcev1.AttemptBegun{}, &sourcev1.AttemptFailed{}, &sourcev1.AttemptSucceeded{}, &sourcev1.AttemptExpired{}, &sourcev1.FailuresForgotten{}},
+		"withdrawn": append(failures(22, 1), begun(10, "a"), &sourcev1.AttemptWithdrawn{Attempt: "a", WithdrawnAt: at(11)}),
 		"forgotten": append(failures(3, 1), &sourcev1.FailuresForgotten{Failures: 3, ForgottenAt: at(90_000)}),
 	})
 }
@@ -167,7 +179,7 @@ func TestGoldenFolds(t *testing.T) {
 // Whatever is registered is handled, and no command is public.
 func TestExhaustive(t *testing.T) {
 	spec := source.Spec(nil)
-	if len(spec.Commands) != 2 || len(spec.Events) != 5 {
+	if len(spec.Commands) != 2 || len(spec.Events) != 6 {
 		t.Errorf("another command or event is registered: test it here. %v %v", spec.Commands, spec.Events)
 	}
 	for _, c := range spec.Commands {

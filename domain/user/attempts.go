@@ -54,6 +54,9 @@ func (d decision) beginAttempt(c *userv1.BeginAttempt) ([]proto.Message, error) 
 }
 
 func (d decision) completeAttempt(c *userv1.CompleteAttempt) ([]proto.Message, error) {
+	if c.GetResult() == "withdrawn" {
+		return d.withdraw(c)
+	}
 	succeeded := c.GetResult() == "succeeded"
 	if d.s.GetStatus() != absent || c.GetFactor() != password {
 		if err := d.open(); err != nil {
@@ -91,6 +94,23 @@ func (d decision) verdict(attempt, factor, subject string, version int64) error 
 	if version != current {
 		return event.Reject(CodeCredentialChanged, "attempt %s was verified against version %d; it is %d by now", attempt, version, current)
 	}
+	return d.isOpen(attempt, factor, subject)
+}
+
+// withdraw ends an attempt in which nothing was verified, whatever became of the user meanwhile: who could not
+// try has not failed.
+func (d decision) withdraw(c *userv1.CompleteAttempt) ([]proto.Message, error) {
+	if d.s.GetStatus() == erased {
+		return nil, d.exists()
+	}
+	if err := d.isOpen(c.GetAttempt(), c.GetFactor(), c.GetSubject()); err != nil {
+		return nil, err
+	}
+	return one(&userv1.AttemptWithdrawn{Attempt: c.GetAttempt(), Factor: c.GetFactor(), Subject: d.subject(c.GetSubject()), WithdrawnAt: d.at})
+}
+
+// isOpen rejects what ends an attempt that has not begun, has ended, or has taken too long.
+func (d decision) isOpen(attempt, factor, subject string) error {
 	open := guardOf(d.s, factor, subject).GetOpen()
 	i := slices.IndexFunc(open, func(o *userv1.OpenAttempt) bool { return o.GetAttempt() == attempt && o.GetFactor() == factor })
 	switch {

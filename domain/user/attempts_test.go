@@ -48,6 +48,26 @@ func TestExpiredAttemptsCount(t *testing.T) {
 		When(cmd(64, begin("e", "password"))).ThenRejected(user.CodeTooManyAttempts)
 }
 
+// What was withdrawn, because nothing could be verified, is not counted: an outage keeps nobody out.
+func TestWithdrawnAttemptsDoNotCount(t *testing.T) {
+	for name, past := range map[string][]proto.Message{"a user": confirmed, "nobody": nil} {
+		l := live(t, 100, past)
+		for i := range 200 {
+			l.must(begin(fmt.Sprint(i), "password"))
+			l.must(complete(fmt.Sprint(i), "password", "withdrawn", 0))
+		}
+		for i := range user.Attempts.From {
+			l.must(begin(fmt.Sprint("f", i), "password"))
+		}
+		l.refused(user.CodeTooManyAttempts, begin("more", "password"))
+		l.must(complete("f0", "password", "withdrawn", 0))
+		l.refused(user.CodeAttemptNotFound, complete("f0", "password", "withdrawn", 0))
+		if l.do(begin("again", "password")) != "" {
+			t.Errorf("%s: what was withdrawn leaves no room for another attempt", name)
+		}
+	}
+}
+
 // Of 500 guesses at once as many are let through as one after the other would be, however they end.
 func TestParallelGuessesDoNotExceedTheLimit(t *testing.T) {
 	for _, factor := range []string{"password", "totp"} {

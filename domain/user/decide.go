@@ -77,6 +77,8 @@ func Decide(cmd decider.Command[proto.Message], s *userv1.UserState) ([]proto.Me
 		return d.disable(c)
 	case *userv1.ForgetUser:
 		return d.forget()
+	case *userv1.CheckUser:
+		return nil, d.confirmed()
 	}
 	return nil, fmt.Errorf("%w: a user takes no %T", event.ErrUnknownType, cmd.Body)
 }

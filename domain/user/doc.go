@@ -15,6 +15,7 @@
 //	CompleteAttempt       AttemptFailed or AttemptSucceeded; credential_changed, attempt_not_found,
 //	                      attempt_expired, totp_code_used, totp_code_not_current, recovery_code_invalid;
 //	                      email_not_confirmed only where it succeeded. A failure is accepted where there is no user
+//	                      withdrawn: AttemptWithdrawn in every status but erased; attempt_not_found, attempt_expired
 //	RehashPassword        owner: PasswordRehashed; credential_changed
 //	ChangePassword        owner: AttemptSucceeded, PasswordChanged; as CompleteAttempt
 //	RequestPasswordReset  owner: PasswordResetRequested; mail_sent_recently; − where there is no user
@@ -31,13 +32,15 @@
 //	UnlockUser            UserUnlocked where locked or attempts have failed, − otherwise; user_disabled
 //	DisableUser           UserDisabled, also where locked; − where disabled
 //	ForgetUser            UserErased, in every status; − where erased
+//	CheckUser             owner: −
 //
 // # Attempts
 //
 // A secret is verified outside, between BeginAttempt and CompleteAttempt, against what the outcome of the
 // first carries. Open and expired attempts count as failed, so that guessing at once gains nothing. The
 // password and the second factor are counted apart, recovery codes with the second factor; success
-// forgets the failures of its own factor only. When to come again stands in the guard's retry_at and at
+// forgets the failures of its own factor only. An attempt that is withdrawn, because nothing could be
+// verified, does not count. When to come again stands in the guard's retry_at and at
 // the end of the rejection's message, in seconds; where retry_at has passed (locked, disabled or out of
 // attempts, which UnlockUser ends and a password reset for the password), the message says 900.
 //

@@ -39,11 +39,15 @@ func evolve(s *userv1.UserState, e proto.Message) bool {
 		s.Credential = e.GetCredential()
 	case *userv1.PasswordChanged:
 		replacePassword(s, e.GetCredential(), e.GetCredentialVersion(), e.GetChangedAt())
+		if e.GetEndOtherSessions() {
+			endSessions(s, e.GetChangedAt(), e.GetOrigin().GetSession())
+		}
 	case *userv1.PasswordResetRequested:
 		s.PasswordReset = &userv1.PendingToken{Token: e.GetToken(), ExpiresAt: e.GetExpiresAt(), SentAt: e.GetRequestedAt()}
 	case *userv1.PasswordReset:
 		replacePassword(s, e.GetCredential(), e.GetCredentialVersion(), e.GetResetAt())
 		s.Devices = nil
+		endSessions(s, e.GetResetAt(), "")
 	case *userv1.TotpEnrolmentBegun:
 		s.Totp = &userv1.Totp{Seed: e.GetSeed(), ExpiresAt: e.GetExpiresAt()}
 		s.SecondFactorVersion = e.GetSecondFactorVersion()
@@ -65,6 +69,7 @@ func evolve(s *userv1.UserState, e proto.Message) bool {
 		s.Roles, s.MfaRequired = e.GetRoles(), demandMFA(e.GetRoles())
 	case *userv1.UserLocked:
 		become(s, locked, e.GetReason(), e.GetLockedAt())
+		endSessions(s, e.GetLockedAt(), "")
 	case *userv1.UserUnlocked:
 		if s.GetStatus() == locked {
 			become(s, registered, "", e.GetUnlockedAt())
@@ -94,6 +99,12 @@ func become(s *userv1.UserState, status userv1.UserStatus, reason string, since 
 func replacePassword(s *userv1.UserState, credential []byte, version int64, at *timestamppb.Timestamp) {
 	s.Credential, s.CredentialVersion, s.PasswordChangedAt = credential, version, at
 	s.Password, s.PasswordReset = nil, nil
+}
+
+// endSessions ends those that were authenticated until now. The state says so, for whoever asks, because
+// what has a list of sessions may lag behind.
+func endSessions(s *userv1.UserState, at *timestamppb.Timestamp, but string) {
+	s.SessionsEndedAt, s.SessionKept = at, but
 }
 
 func forgetDevice(s *userv1.UserState, device []byte) {

@@ -24,6 +24,10 @@ func evolveAttempt(s *userv1.UserState, e proto.Message) bool {
 		g.Failures++
 		g.CountedAt = e.GetFailedAt()
 		delay(g)
+	case *userv1.AttemptWithdrawn:
+		g := guard(s, e.GetFactor(), e.GetSubject())
+		closeAttempt(g, e.GetAttempt())
+		delay(g)
 	case *userv1.AttemptExpired:
 		// It was counted when it began; noticing it does not begin another delay.
 		g := guard(s, e.GetFactor(), e.GetSubject())

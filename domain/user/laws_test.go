@@ -45,7 +45,7 @@ func burst(t *rapid.T, now int) []proto.Message {
 	b := begin(attempt, factor)
 	b.Subject = rapid.SampledFrom([]string{claim, claim, "hmac-of-somebody"}).Draw(t, "subject")
 	b.Origin = rapid.SampledFrom([]*typev1.Origin{nil, laptop}).Draw(t, "origin")
-	c := complete(attempt, factor, rapid.SampledFrom([]string{"succeeded", "failed"}).Draw(t, "result"), version)
+	c := complete(attempt, factor, rapid.SampledFrom([]string{"succeeded", "failed", "failed", "withdrawn"}).Draw(t, "result"), version)
 	c.Subject = b.Subject
 	if c.Result == "succeeded" && factor == "totp" {
 		c.TotpStep = step(now) + rapid.Int64Range(-2, 2).Draw(t, "step")
@@ -104,6 +104,8 @@ func TestLaws(t *testing.T) {
 				open[e.GetAttempt()+e.GetFactor()+e.GetSubject()] = true
 			case *userv1.AttemptFailed:
 				ended(e.GetAttempt(), e.GetFactor(), e.GetSubject())
+			case *userv1.AttemptWithdrawn:
+				ended(e.GetAttempt(), e.GetFactor(), e.GetSubject())
 			case *userv1.AttemptExpired:
 				ended(e.GetAttempt(), e.GetFactor(), e.GetSubject())
 			case *userv1.AttemptSucceeded:
@@ -151,7 +153,7 @@ func TestLaws(t *testing.T) {
 			t.Errorf("no history led to %s: the generator tests less than it should", name)
 		}
 	}
-	for _, e := range []string{"AttemptBegun", "AttemptFailed", "AttemptExpired", "AttemptSucceeded", "TotpActivated"} {
+	for _, e := range []string{"AttemptBegun", "AttemptFailed", "AttemptWithdrawn", "AttemptExpired", "AttemptSucceeded", "TotpActivated"} {
 		if happened[e] == 0 {
 			t.Errorf("%s never happened: the generator tests less than it should", e)
 		}
@@ -170,7 +172,7 @@ func set(codes [][]byte) map[string]bool {
 func histories() map[string][]proto.Message {
 	empty := []proto.Message{
 		&userv1.UserRegistered{}, &userv1.ConfirmationResent{}, &userv1.EmailConfirmed{}, &userv1.AttemptBegun{}, &userv1.AttemptFailed{}, &userv1.AttemptSucceeded{},
-		&userv1.AttemptExpired{}, &userv1.PasswordRehashed{}, &userv1.PasswordChanged{}, &userv1.PasswordResetRequested{}, &userv1.PasswordReset{},
+		&userv1.AttemptExpired{}, &userv1.AttemptWithdrawn{}, &userv1.PasswordRehashed{}, &userv1.PasswordChanged{}, &userv1.PasswordResetRequested{}, &userv1.PasswordReset{},
 		&userv1.TotpEnrolmentBegun{}, &userv1.TotpActivated{}, &userv1.TotpRemoved{}, &userv1.RecoveryCodesReplaced{}, &userv1.DeviceRemembered{}, &userv1.DeviceForgotten{},
 		&userv1.RolesSet{}, &userv1.UserLocked{}, &userv1.UserUnlocked{}, &userv1.UserDisabled{}, &userv1.UserErased{},
 	}
@@ -187,7 +189,7 @@ func histories() map[string][]proto.Message {
 	return map[string][]proto.Message{
 		"disabled": disabled, "erased": erased, "locked": append(locked[:3:3], &userv1.UserUnlocked{UnlockedAt: at(4)}),
 		"resent":  append(registered[:1:1], &userv1.ConfirmationResent{Confirmation: hash('d'), ExpiresAt: at(500), ResentAt: at(70)}),
-		"delayed": append(delayed, begun(100, "open", "password"), &userv1.AttemptExpired{Attempt: "open", Factor: "password", NoticedAt: at(200)}),
+		"delayed": append(delayed[:len(delayed):len(delayed)], begun(100, "open", "password"), &userv1.AttemptExpired{Attempt: "open", Factor: "password", NoticedAt: at(200)}),
 		"passwords": append(confirmed[:2:2], &userv1.DeviceRemembered{Device: hash('l'), RememberedAt: at(3)}, &userv1.PasswordRehashed{Credential: []byte("again")}, begun(3, "a", "password"),
 			&userv1.AttemptSucceeded{Attempt: "a", Factor: "password"}, &userv1.PasswordChanged{Credential: []byte("second"), CredentialVersion: 2, ChangedAt: at(5)},
 			&userv1.PasswordResetRequested{Token: hash('t'), ExpiresAt: at(100), RequestedAt: at(6)},
@@ -201,6 +203,7 @@ func histories() map[string][]proto.Message {
 		"unknown": {unknown, &userv1.AttemptFailed{Attempt: "a", Factor: "password", Subject: "nobody", FailedAt: at(2)},
 			&userv1.AttemptBegun{Attempt: "b", Factor: "password", Subject: "somebody", BegunAt: at(3), ExpiresAt: at(63)},
 			&userv1.AttemptExpired{Attempt: "b", Factor: "password", Subject: "somebody", NoticedAt: at(70)}},
+		"withdrawn": append(delayed[:len(delayed):len(delayed)], begun(100, "open", "password"), &userv1.AttemptWithdrawn{Attempt: "open", Factor: "password", WithdrawnAt: at(101)}),
 		// Events with nothing set are events too: a fold never fails.
 		"empty": empty,
 	}

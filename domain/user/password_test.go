@@ -21,7 +21,8 @@ func TestASVS_6_2_3_ChangeNeedsCurrentPassword(t *testing.T) {
 		&userv1.AttemptSucceeded{Attempt: "a", Factor: "password", Origin: laptop, SucceededAt: at(4)},
 		&userv1.PasswordChanged{Credential: []byte("second"), CredentialVersion: 2, EndOtherSessions: true, Origin: laptop, ChangedAt: at(4)})
 	changed.ThenState(&userv1.UserState{Status: userv1.UserStatus_USER_STATUS_ACTIVE, Since: at(2), EmailClaim: claim, Email: []byte("email"), Name: []byte("name"),
-		Roles: []string{"clerk", "customer"}, RegisteredAt: at(1), ConfirmedAt: at(2), Credential: []byte("second"), CredentialVersion: 2, PasswordChangedAt: at(4)})
+		Roles: []string{"clerk", "customer"}, RegisteredAt: at(1), ConfirmedAt: at(2), Credential: []byte("second"), CredentialVersion: 2, PasswordChangedAt: at(4), SessionsEndedAt: at(4),
+		SessionKept: laptop.GetSession()})
 	changed.When(cmd(5, change("a", 2))).ThenRejected(user.CodeAttemptNotFound)
 	// Neither an attempt of before nor a reset of before outlives it.
 	changed.When(cmd(5, change("b", 2))).ThenRejected(user.CodeAttemptNotFound)
@@ -51,7 +52,7 @@ func TestASVS_6_4_3_ResetKeepsMFA(t *testing.T) {
 	requested.When(cmd(31, &userv1.ResetPassword{Token: hash('x'), Credential: []byte("second")})).ThenRejected(user.CodeTokenInvalid)
 	done := requested.When(cmd(129, reset)).Then(&userv1.PasswordReset{Credential: []byte("second"), CredentialVersion: 2, Origin: laptop, ResetAt: at(129)})
 	done.ThenState(&userv1.UserState{Status: userv1.UserStatus_USER_STATUS_ACTIVE, Since: at(2), EmailClaim: claim, Email: []byte("email"), Name: []byte("name"),
-		Roles: []string{"clerk", "customer"}, RegisteredAt: at(1), ConfirmedAt: at(2), Credential: []byte("second"), CredentialVersion: 2, PasswordChangedAt: at(129),
+		Roles: []string{"clerk", "customer"}, RegisteredAt: at(1), ConfirmedAt: at(2), Credential: []byte("second"), CredentialVersion: 2, PasswordChangedAt: at(129), SessionsEndedAt: at(129),
 		Totp: &userv1.Totp{Seed: []byte("seed"), Active: true, LastStep: step(10)}, SecondFactorVersion: 1, RecoveryCodes: codes,
 		SecondFactor: &userv1.Guard{Failures: 1, CountedAt: at(21)}})
 	done.When(cmd(130, reset)).ThenRejected(user.CodeTokenInvalid)

@@ -46,6 +46,8 @@ func TestEveryCommandInEveryStatus(t *testing.T) {
 		{complete("a", "password", "succeeded", 0), [6]string{user.CodeNotFound, user.CodeCredentialChanged, user.CodeCredentialChanged, user.CodeLocked, user.CodeDisabled, user.CodeErased}},
 		{complete("a", "password", "succeeded", 1), [6]string{user.CodeCredentialChanged, user.CodeEmailNotConfirmed, "", user.CodeLocked, user.CodeDisabled, user.CodeErased}},
 		{complete("a", "totp", "failed", 0), [6]string{user.CodeNotFound, user.CodeAttemptNotFound, user.CodeAttemptNotFound, user.CodeLocked, user.CodeDisabled, user.CodeErased}},
+		{complete("a", "password", "withdrawn", 0), [6]string{"", "", "", "", "", user.CodeErased}},
+		{complete("b", "password", "withdrawn", 0), [6]string{user.CodeAttemptNotFound, user.CodeAttemptNotFound, user.CodeAttemptNotFound, user.CodeAttemptNotFound, user.CodeAttemptNotFound, user.CodeErased}},
 		{&userv1.RehashPassword{Credential: []byte("again"), CredentialVersion: 1}, owner("")},
 		{&userv1.ChangePassword{Attempt: "a", CredentialVersion: 1, Credential: []byte("second")}, owner("")},
 		{&userv1.RequestPasswordReset{Token: hash('t'), ValidFor: seconds(60)}, [6]string{"-", user.CodeEmailNotConfirmed, "", user.CodeLocked, user.CodeDisabled, user.CodeErased}},
@@ -60,6 +62,7 @@ func TestEveryCommandInEveryStatus(t *testing.T) {
 		{&userv1.LockUser{Reason: "x"}, [6]string{user.CodeNotFound, "", "", "-", user.CodeDisabled, user.CodeErased}},
 		{&userv1.UnlockUser{}, [6]string{user.CodeNotFound, "-", "-", "", user.CodeDisabled, user.CodeErased}},
 		{&userv1.DisableUser{Reason: "x"}, [6]string{user.CodeNotFound, "", "", "", "-", user.CodeErased}},
+		{&userv1.CheckUser{}, owner("-")},
 		{&userv1.ForgetUser{}, [6]string{user.CodeNotFound, "", "", "", "", "-"}},
 	} {
 		for i, h := range histories {

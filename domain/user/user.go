@@ -16,7 +16,7 @@ const Name = "user"
 // Fingerprint numbers the meaning of Evolve. Raise it whenever Evolve makes another state of the same
 // events, which includes the delays and what roles demand: snapshots made before are then discarded.
 // TestGoldenFolds fails where that was forgotten.
-const Fingerprint = 1
+const Fingerprint = 2
 
 // Bounds of what is decided.
 const (
@@ -75,6 +75,7 @@ func Spec(codec decider.Codec) decider.Spec[proto.Message, proto.Message, *userv
 			{Type: "user.v1.UnlockUser", Name: "unlock", Summary: "End a lock, and forget failed attempts."},
 			{Type: "user.v1.DisableUser", Name: "disable", Summary: "Close the account for good."},
 			{Type: "user.v1.ForgetUser", Name: "forget", Summary: "Erase the user; erasing again changes nothing."},
+			{Type: "user.v1.CheckUser", Name: "check", Summary: "Ask whether the user may go on; nothing happens."},
 		},
 		Events: []string{
 			"user.v1.UserRegistered",
@@ -84,6 +85,7 @@ func Spec(codec decider.Codec) decider.Spec[proto.Message, proto.Message, *userv
 			"user.v1.AttemptFailed",
 			"user.v1.AttemptSucceeded",
 			"user.v1.AttemptExpired",
+			"user.v1.AttemptWithdrawn",
 			"user.v1.PasswordRehashed",
 			"user.v1.PasswordChanged",
 			"user.v1.PasswordResetRequested",

@@ -49,19 +49,72 @@ roles:
   project-sql: {autoscaling: {type: keda, minReplicas: 0, maxReplicas: 1000, authenticationRef: kafka}}
   project-search: {autoscaling: {type: keda}}
   history: {autoscaling: {type: keda}}
+  identity: {enabled: true, config: {identity: {hashing: 4}}}
   gateway: {kind: Deployment, needs: [kafka], http: true}
+principals: {existingSecret: who}
+identity:
+  issuer: https://shop.example
+  publicURL: https://shop.example
+  existingSecret: users
+  tokenKeysSecret: signing
+  mailFrom: Shop <shop@example.com>
+  smtp: {addr: "mail:587", username: shop, existingSecret: smtp}
 networkPolicy:
   httpFrom: [{podSelector: {matchLabels: {app: nginx}}}]
   opsFrom: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]
   kafkaTo: [{ipBlock: {cidr: 10.0.0.0/8}}]
   postgresTo: [{ipBlock: {cidr: 10.0.0.0/8}}]
   elasticsearchTo: [{ipBlock: {cidr: 10.0.0.0/8}}]
+  smtpTo: [{ipBlock: {cidr: 10.0.0.0/8}}]
   extraEgress: [{ports: [{port: 4317}]}]
 monitoring:
   serviceMonitor: {enabled: true, labels: {release: prom}}
   rules: {enabled: true, labels: {release: prom}}
   dashboard: {enabled: true}
 `
+
+// users is what the role identity needs.
+const users = `
+roles: {identity: {enabled: true}}
+identity:
+  issuer: https://shop.example
+  publicURL: https://shop.example
+  existingSecret: us
+  tokenKeysSecret: signing
+  mailFrom: Shop <shop@example.com>
+  smtp: {addr: "mail:25"}
+`
+
+// The role identity has its settings, and its keys where they say.
+func TestIdentity(t *testing.T) {
+	objects := render(t, users)
+	got := settings(t, objects, "shop-cqrsflow-identity")["identity"].(map[string]any)
+	for key, want := range map[string]any{"issuer": "https://shop.example", "public_url": "https://shop.example", "audience": "cqrsflow",
+		"token_keys": "/etc/cqrsflow/token-keys", "mail_from": "Shop <shop@example.com>"} {
+		if got[key] != want {
+			t.Errorf("%s is %v, want %v", key, got[key], want)
+		}
+	}
+	if s := got["smtp"].(map[string]any); s["addr"] != "mail:25" || s["encryption"] != "starttls" {
+		t.Errorf("%v", s)
+	}
+	spec := find[appsv1.Deployment](t, objects, "shop-cqrsflow-identity").Spec.Template.Spec
+	if i := slices.IndexFunc(spec.Volumes, func(v corev1.Volume) bool { return v.Name == "token-keys" && v.Secret.SecretName == "signing" }); i < 0 {
+		t.Errorf("no signing keys among %+v", spec.Volumes)
+	}
+	if i := slices.IndexFunc(spec.Containers[0].VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == got["token_keys"] && m.ReadOnly }); i < 0 {
+		t.Errorf("no signing keys among %+v", spec.Containers[0].VolumeMounts)
+	}
+	find[corev1.Service](t, objects, "shop-cqrsflow-identity")
+	if settings(t, objects, "shop-cqrsflow-query")["identity"] != nil {
+		t.Error("others have settings of identity, too")
+	}
+	for _, o := range render(t) {
+		if strings.Contains(o.name, "identity") {
+			t.Errorf("%s is there, though it is off", o)
+		}
+	}
+}
 
 // Whatever the values are, what is rendered are objects that their types know, and the promises of every pod hold.
 func TestEveryPod(t *testing.T) {
@@ -213,14 +266,16 @@ func TestRolesAreData(t *testing.T) {
 
 // Only what a role needs: its secrets, and where they come from.
 func TestSecrets(t *testing.T) {
-	objects := render(t, "kafka: {sasl: {mechanism: scram-sha-512, username: u, existingSecret: ks}}", "elasticsearch: {existingSecret: es}", "ops: {existingSecret: op}")
+	objects := render(t, "kafka: {sasl: {mechanism: scram-sha-512, username: u, existingSecret: ks}}", "elasticsearch: {existingSecret: es}", "ops: {existingSecret: op}",
+		"principals: {existingSecret: pr}", users)
 	want := map[string][]string{
-		"shop-cqrsflow-command":        {"ks/password", "op/token"},
-		"shop-cqrsflow-query":          {"es/api-key", "ks/password", "op/token", "pg/url"},
+		"shop-cqrsflow-command":        {"ks/password", "op/token", "pr/keys"},
+		"shop-cqrsflow-query":          {"es/api-key", "ks/password", "op/token", "pg/url", "pr/keys"},
 		"shop-cqrsflow-project-sql":    {"ks/password", "op/token", "pg/url"},
 		"shop-cqrsflow-project-search": {"es/api-key", "ks/password", "op/token"},
 		"shop-cqrsflow-history":        {"ks/password", "op/token", "pg/url"},
-		"shop-cqrsflow-react":          {"ks/password", "op/token"},
+		"shop-cqrsflow-react":          {"ks/password", "op/token", "pr/keys"},
+		"shop-cqrsflow-identity":       {"ks/password", "op/token", "pg/url", "pr/keys", "us/index-key", "us/keks"},
 		"shop-cqrsflow-topics":         {"ks/password"},
 		"shop-cqrsflow-test":           nil,
 	}
@@ -266,7 +321,7 @@ func TestAutoscalersOwnReplicas(t *testing.T) {
 		}
 	}
 	s := find[scaledObject](t, objects, name+"-project-sql")
-	if s.Spec.MinReplicaCount != 0 || len(s.Spec.Triggers) != 3 || s.Spec.Triggers[0].AuthenticationRef.Name != "kafka" {
+	if s.Spec.MinReplicaCount != 0 || len(s.Spec.Triggers) != 6 || s.Spec.Triggers[0].AuthenticationRef.Name != "kafka" {
 		t.Errorf("%+v", s.Spec)
 	}
 	for k, want := range map[string]string{"bootstrapServers": "kafka-0:9092,kafka-1:9093", "consumerGroup": "Shop.prod.orders.v1", "topic": "Shop.prod.order.events",
@@ -338,6 +393,7 @@ func TestNetworkPolicy(t *testing.T) {
 		"x-query":          {"http", "6432 443 9243"},
 		"x-project-sql":    {"", "6432"},
 		"x-project-search": {"", "443 9243"},
+		"x-identity":       {"http", "6432 587"},
 		"x-test":           {"", "http"},
 	} {
 		if in, out := ports(name); strings.Join(in, " ") != want[0] || strings.Join(out, " ") != want[1] {

@@ -82,13 +82,14 @@ func TestRebuildUnderLoad(t *testing.T) {
 			t.Errorf("%+v\n%s", r, again)
 		}
 	}
-	if len(asked) != 5 {
+	const projections = 8
+	if len(asked) != projections {
 		t.Errorf("%s", again)
 	}
 	stopReading()
 	b.finish()
 	list := b.Must(t, "projection", "list")
-	if n := strings.Count(list.Stdout, "active"); n != 5 {
+	if n := strings.Count(list.Stdout, "active"); n != projections {
 		t.Errorf("%s", list)
 	}
 	for _, p := range append(others, b.roles["project-sql"]) {

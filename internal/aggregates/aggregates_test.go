@@ -19,7 +19,7 @@ import (
 func everything() []*decider.Type { return append(All(), Account()) }
 
 func TestLookup(t *testing.T) {
-	if diff := cmp.Diff([]string{"order", "customer"}, Names()); diff != "" {
+	if diff := cmp.Diff([]string{"order", "customer", "user", "session", "emailclaim", "source"}, Names()); diff != "" {
 		t.Error(diff)
 	}
 	for _, want := range All() {
@@ -37,6 +37,20 @@ func TestLookup(t *testing.T) {
 	All()[0] = nil
 	if All()[0] == nil {
 		t.Error("All hands out its own slice")
+	}
+}
+
+// Nothing of identity is open, and nothing else is closed.
+func TestOpen(t *testing.T) {
+	var names []string
+	for _, typ := range Open() {
+		names = append(names, typ.Name)
+	}
+	if diff := cmp.Diff([]string{"order", "customer"}, names); diff != "" {
+		t.Error(diff)
+	}
+	if len(All()) != len(Names()) {
+		t.Error("Open changes All")
 	}
 }
 

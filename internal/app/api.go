@@ -3,14 +3,17 @@ package app
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync/atomic"
 
+	"github.com/cqrsflow/cqrsflow/internal/aggregates"
 	"github.com/cqrsflow/cqrsflow/internal/config"
 	"github.com/cqrsflow/cqrsflow/internal/lifecycle"
 	"github.com/cqrsflow/cqrsflow/internal/searchindex"
 	"github.com/cqrsflow/cqrsflow/query"
 	"github.com/cqrsflow/cqrsflow/services/api"
 	"github.com/cqrsflow/cqrsflow/services/httpserver"
+	"github.com/cqrsflow/cqrsflow/topology"
 )
 
 // publicPort is the public HTTP port, taken before there is anything to serve: a taken port is found before
@@ -18,15 +21,29 @@ import (
 type publicPort struct {
 	*httpserver.Server
 	handler atomic.Pointer[http.Handler]
+	// mounted is what the roles serve, by paths; rest serves all others. They are set before requests are answered.
+	mounted map[string]http.Handler
+	rest    http.Handler
 }
 
 func listenPublic(ctx context.Context, cfg *config.Settings) (*publicPort, error) {
-	p := &publicPort{}
+	p := &publicPort{mounted: map[string]http.Handler{}, rest: http.NotFoundHandler()}
 	var err error
 	p.Server, err = httpserver.Listen(ctx, httpserver.Config{Addr: cfg.Roles.HTTP, Flag: config.Name("http.addr"),
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*p.handler.Load()).ServeHTTP(w, r) }),
 		Grace:   lifecycle.DefaultStopTimeout * 4 / 5})
 	return p, err
+}
+
+// route finds who serves a path: whoever has mounted it, or a path above it that ends in a slash. Paths are taken as they are.
+func (p *publicPort) route(w http.ResponseWriter, r *http.Request) {
+	for path, handler := range p.mounted {
+		if r.URL.Path == path || strings.HasSuffix(path, "/") && strings.HasPrefix(r.URL.Path, path) {
+			handler.ServeHTTP(w, r)
+			return
+		}
+	}
+	p.rest.ServeHTTP(w, r)
 }
 
 // startAPI is the role query: the public HTTP API, for commands and queries.
@@ -37,7 +54,12 @@ func (p *process) startAPI(_ context.Context, port *publicPort) error {
 		return err
 	}
 	p.group.Go(lifecycle.Last, "checkpoint waiter", waiter.Run)
-	c := api.Config{Aggregates: p.types, Commands: p.publisher, MaxBody: int64(p.cfg.Roles.MaxBody), Logger: p.log}
+	c := api.Config{Aggregates: aggregates.Open(), Commands: p.publisher, Partitions: p.publisher.Partitions,
+		MaxBody: int64(p.cfg.Roles.MaxBody), Logger: p.log}
+	for _, t := range aggregates.All() {
+		names := topology.TopicsOf(p.cfg.General.Prefix, t.Name)
+		c.Topics = append(c.Topics, api.Topics{Type: t, Commands: names.Commands, Events: names.Events, Outcomes: names.Outcomes})
+	}
 	c.MaxBatchBody = max(16<<20, c.MaxBody)
 	c.ReadPostgres(pool, waiter)
 	c.Search = p.search.reader
@@ -46,7 +68,13 @@ func (p *process) startAPI(_ context.Context, port *publicPort) error {
 	if err != nil {
 		return err
 	}
-	var handler http.Handler = made
+	port.rest = made
+	return nil
+}
+
+// startHTTP answers on the public port what the roles have put there.
+func (p *process) startHTTP(port *publicPort) error {
+	var handler http.Handler = http.HandlerFunc(port.route)
 	port.handler.Store(&handler)
 	p.group.Go(lifecycle.Intake, "HTTP API", port.Run)
 	return nil

@@ -40,7 +40,7 @@ type DevOptions struct {
 
 // allRoles are what dev serves.
 var allRoles = []string{config.RoleCommand, config.RoleQuery, config.RoleProjectSQL, config.RoleProjectSearch, config.RoleHistory,
-	config.RoleReact}
+	config.RoleReact, config.RoleIdentity}
 
 // Names in the data directory; only these are ever deleted.
 const (
@@ -48,6 +48,8 @@ const (
 	postgresDir = "postgres"
 	searchDir   = "search"
 	commandDir  = "command"
+	identityDir = "identity"
+	outboxDir   = "outbox"
 	lockFile    = "dev.lock"
 )
 
@@ -166,6 +168,9 @@ func (d *dev) serve(ctx context.Context, began time.Time) error {
 	if d.cfg.Client.Token == "" {
 		d.cfg.Client.Token = rand.Text()
 	}
+	if err := makeIdentity(d.cfg, baseURL(d.http.Addr())); err != nil {
+		return err
+	}
 	p, err := newProcess(d.cfg, d.log, true)
 	if err != nil {
 		return err
@@ -199,7 +204,14 @@ func (d *dev) afterStart(ctx context.Context, p *process, f devfile.File, began 
 	if err := p.awaitReady(ctx, d.display); err != nil {
 		return nil // the end of ctx, which the group knows of
 	}
-	d.welcome(f, time.Since(began))
+	password, err := p.makeSampleUsers(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		d.log.Error("sample users could not be made", "error", err)
+	}
+	d.welcome(f, time.Since(began), password)
 	if len(d.opts.Import) == 0 {
 		return nil
 	}
@@ -229,7 +241,7 @@ func (d *dev) importAll(ctx context.Context, p *process) (*cdnow.Report, error) 
 	following.Go(func() error {
 		return catchup.Wait(ctx, p.admin, Groups(p.cfg, p.admin), func() bool { return !published.Load() }, catching.Set)
 	})
-	report, err := cdnow.Import(ctx, p.publisher, d.opts.Import, importing.Add)
+	report, err := cdnow.Import(ctx, signing{p.publisher, p.signer(CommandLine)}, d.opts.Import, importing.Add)
 	if err == nil {
 		importing.Done()
 	}
@@ -255,7 +267,7 @@ func (d *dev) reset(ctx context.Context) error {
 			d.log.Warn("PostgreSQL could not be stopped before its data is deleted", "error", err)
 		}
 	}
-	for _, name := range []string{kafkaDir, postgresDir, searchDir, commandDir, devfile.Name} {
+	for _, name := range []string{kafkaDir, postgresDir, searchDir, commandDir, identityDir, outboxDir, devfile.Name} {
 		if err := os.RemoveAll(filepath.Join(d.cfg.General.Data, name)); err != nil {
 			return fmt.Errorf("reset: %w", err)
 		}

@@ -24,9 +24,13 @@ type metrics struct {
 	restored     *prometheus.CounterVec
 	unheard      *prometheus.CounterVec
 	panics       *prometheus.CounterVec
+	denials      *prometheus.CounterVec
+	reloads      *prometheus.CounterVec
+	variants     *prometheus.CounterVec
 	applied      *prometheus.CounterVec
 	parked       *prometheus.CounterVec
 	apply        *prometheus.HistogramVec
+	attempts     *prometheus.CounterVec
 
 	mu struct {
 		sync.Mutex
@@ -52,14 +56,22 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Commands that were caused by something else, such as an event through a reactor, and not accepted."}, []string{"aggregate", "code"}),
 		panics: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_decider_panics_total",
 			Help: "Panics of an aggregate's functions."}, []string{"aggregate"}),
+		variants: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_command_variants_total",
+			Help: "Commands that name a variant: used, or decided by the default because it was unsigned or unknown."}, []string{"aggregate", "result"}),
+		denials: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_command_denials_total",
+			Help: "Commands that were denied. Who, and by which policy, is in the log."}, []string{"aggregate", "code"}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_policy_reloads_total",
+			Help: "Changes of the policies' files, by whether the new policies are used."}, []string{"used"}),
 		applied: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_projection_applied_total",
 			Help: "Events and outcomes applied to read models."}, []string{"projection", "source"}),
 		parked: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_projection_parked_total",
 			Help: "Events set aside, by projections and reactors."}, []string{"projection"}),
 		apply: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "cqrsflow_projection_batch_seconds",
 			Help: "Duration of applying a batch to a read model.", Buckets: seconds}, []string{"projection"}),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_authentication_attempts_total",
+			Help: "Attempts to authenticate, by factor and result: succeeded, failed, refused, or withdrawn where nothing could be verified."}, []string{"factor", "result"}),
 	}
-	r.MustRegister(m.outcomes, m.transactions, m.batch, m.restores, m.restored, m.unheard, m.panics, m.applied, m.parked, m.apply, standing{m})
+	r.MustRegister(m.outcomes, m.transactions, m.batch, m.restores, m.restored, m.unheard, m.panics, m.denials, m.reloads, m.variants, m.applied, m.parked, m.apply, m.attempts, standing{m})
 	return m
 }
 
@@ -78,9 +90,14 @@ func (m *metrics) hooks() producer.Hooks {
 			m.restored.WithLabelValues(aggregate).Add(float64(events))
 		},
 		Unheard:  func(aggregate, code string) { m.unheard.WithLabelValues(aggregate, code).Inc() },
+		Variant:  func(aggregate, result string) { m.variants.WithLabelValues(aggregate, result).Inc() },
+		Denied:   func(d producer.Denial) { m.denials.WithLabelValues(d.Aggregate, d.Code).Inc() },
 		Panicked: func(aggregate string) { m.panics.WithLabelValues(aggregate).Inc() },
 	}
 }
+
+// reloaded is called when the policies' files have changed.
+func (m *metrics) reloaded(used bool) { m.reloads.WithLabelValues(strconv.FormatBool(used)).Inc() }
 
 // onBatch is what the projections call.
 func (m *metrics) onBatch(p runner.Progress) {
@@ -95,6 +112,9 @@ func (m *metrics) onParked(by string, events int) {
 		m.parked.WithLabelValues(by).Add(float64(events))
 	}
 }
+
+// onAttempt is called with how each attempt to authenticate ended.
+func (m *metrics) onAttempt(factor, result string) { m.attempts.WithLabelValues(factor, result).Inc() }
 
 // watch adds a projection to what is asked at each scrape.
 func (m *metrics) watch(d *rebuild.Driver) {

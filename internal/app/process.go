@@ -18,11 +18,14 @@ import (
 	"github.com/cqrsflow/cqrsflow/consumers/rebuild"
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/event/principal"
 	"github.com/cqrsflow/cqrsflow/internal/aggregates"
 	"github.com/cqrsflow/cqrsflow/internal/config"
 	"github.com/cqrsflow/cqrsflow/internal/lifecycle"
 	"github.com/cqrsflow/cqrsflow/producer"
+	"github.com/cqrsflow/cqrsflow/services/identity"
 	"github.com/cqrsflow/cqrsflow/services/ops"
+	"github.com/cqrsflow/cqrsflow/services/policy"
 	"github.com/cqrsflow/cqrsflow/topology"
 )
 
@@ -49,8 +52,13 @@ type process struct {
 	reactors []*reactor.Reactor
 	// publisher is there where a role or an import publishes.
 	publisher *producer.Publisher
+	// identity is there in the role identity.
+	identity *identity.Service
 	// dev makes the choices of dev: its own topics, an embedded index, an asynchronous commit.
 	dev bool
+	// keys prove who asks; nil without any. policies say who may do what; nil where they are off.
+	keys     *principal.Keyring
+	policies *policy.Engine
 	// topicIDs are the topics' IDs as they are recorded.
 	topicIDs map[string][16]byte
 }
@@ -64,7 +72,7 @@ func newProcess(cfg *config.Settings, log *slog.Logger, dev bool) (*process, err
 		group: lifecycle.New(lifecycle.Config{Logger: log}),
 		ops:   ops.New(ops.Config{Logger: log, Token: cfg.Client.Token})}
 	p.metrics = newMetrics(p.ops.Registry())
-	return p, nil
+	return p, p.readPolicies()
 }
 
 // listen opens a port; key is the setting that says which.
@@ -134,7 +142,7 @@ func (p *process) start(ctx context.Context, roles []string, http *publicPort) e
 		start  func(context.Context) error
 	}{
 		{true, p.checkTopics},
-		{has(config.RoleProjectSQL) || has(config.RoleHistory) || has(config.RoleQuery), p.openStore},
+		{has(config.RoleProjectSQL) || has(config.RoleHistory) || has(config.RoleQuery) || has(config.RoleIdentity), p.openStore},
 		{has(config.RoleProjectSearch) || has(config.RoleQuery), p.openSearch},
 		{has(config.RoleCommand), p.startProcessor},
 		{has(config.RoleProjectSQL), func(context.Context) error { return p.startProjections(config.RoleProjectSQL) }},
@@ -142,8 +150,10 @@ func (p *process) start(ctx context.Context, roles []string, http *publicPort) e
 		{has(config.RoleProjectSearch), func(context.Context) error { return p.startProjections(config.RoleProjectSearch) }},
 		{has(config.RoleReact) || has(config.RoleQuery), p.openReactors},
 		{has(config.RoleReact), p.startReactors},
-		{has(config.RoleQuery), p.startPublisher},
+		{has(config.RoleQuery) || has(config.RoleIdentity), p.startPublisher},
 		{has(config.RoleQuery), func(ctx context.Context) error { return p.startAPI(ctx, http) }},
+		{has(config.RoleIdentity), func(ctx context.Context) error { return p.startIdentity(ctx, http) }},
+		{http != nil, func(context.Context) error { return p.startHTTP(http) }},
 	}
 	for _, s := range steps {
 		if !s.needed {
@@ -170,6 +180,7 @@ func (p *process) startProcessor(context.Context) error {
 		Group: c.Group, Instance: c.Instance, Static: c.Static, SessionTimeout: c.SessionTimeout, TransactionTimeout: c.TransactionTimeout,
 		Workers: c.Workers, BatchRecords: c.BatchRecords, SnapshotEvery: c.SnapshotInterval, EventBytes: int(c.EventBytes),
 		RoundEvents: c.RoundEvents, RoundAge: c.RoundAge, CacheBytes: int(c.CacheBytes), StoreCacheBytes: int64(c.StoreCacheBytes),
+		Authorize: p.authorizer(), Principals: p.keys, UnprovenAnonymous: p.cfg.Principals.Unproven == "anonymous",
 		Compression: p.cfg.Kafka.Compression, Logger: p.log, Hooks: p.metrics.hooks(),
 	})
 	if err != nil {

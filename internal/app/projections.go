@@ -6,6 +6,7 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/consumers/history"
 	"github.com/cqrsflow/cqrsflow/consumers/postgres"
+	"github.com/cqrsflow/cqrsflow/consumers/postgres/identity"
 	"github.com/cqrsflow/cqrsflow/consumers/postgres/shop"
 	"github.com/cqrsflow/cqrsflow/consumers/reactor"
 	"github.com/cqrsflow/cqrsflow/consumers/reactor/purchases"
@@ -17,7 +18,12 @@ import (
 )
 
 // sqlProjections are all projections into Postgres.
-func sqlProjections() []postgres.Projection { return append(shop.Projections(), history.Projection()) }
+func sqlProjections() []postgres.Projection { return append(modelProjections(), history.Projection()) }
+
+// modelProjections are those of the role project-sql.
+func modelProjections() []postgres.Projection {
+	return append(shop.Projections(), identity.Projections()...)
+}
 
 // projection is a projection whose store this process has, whether it projects or only reads.
 type projection struct {
@@ -104,6 +110,7 @@ func (p *process) openReactors(context.Context) error {
 	client := append(slices.Clip(p.kafka), p.cfg.Kafka.ProducerCompression())
 	r, err := reactor.New(purchases.Configure(reactor.Config{Prefix: p.cfg.General.Prefix, Client: client, Instance: p.cfg.Processor.Instance,
 		Aggregates: p.byName(), From: reactor.From(p.cfg.Roles.From), SessionTimeout: p.cfg.Processor.SessionTimeout,
+		Sign:     p.signReactions(),
 		OnParked: func(n int) { p.metrics.onParked(purchases.Name, n) }, Logger: p.log}))
 	if err != nil {
 		return err

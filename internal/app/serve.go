@@ -27,7 +27,7 @@ func Serve(ctx context.Context, cfg *config.Settings, stderr io.Writer) (err err
 		return err
 	}
 	var http *publicPort
-	if slices.Contains(roles, config.RoleQuery) {
+	if slices.Contains(roles, config.RoleQuery) || slices.Contains(roles, config.RoleIdentity) {
 		if http, err = listenPublic(ctx, cfg); err != nil {
 			_ = opsPort.Close()
 			return err

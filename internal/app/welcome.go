@@ -11,7 +11,7 @@ import (
 )
 
 // welcome is the first screen of dev: where everything is, and something to try.
-func (d *dev) welcome(f devfile.File, took time.Duration) {
+func (d *dev) welcome(f devfile.File, took time.Duration, password string) {
 	dir := d.cfg.General.Data
 	if wd, err := os.Getwd(); err == nil {
 		if rel, err := filepath.Rel(wd, dir); err == nil && !strings.HasPrefix(rel, "..") {
@@ -30,6 +30,14 @@ Try:
     -d '{"customer":"ada","lines":[{"sku":"cd","name":"CD","quantity":1,"total":{"amount":"11.77","currency":"USD"}}]}'
   curl -s %[2]s/v1/orders/o-1
 
-Ctrl-C stops; the data stays for the next start (--reset deletes it).
-`, took.Seconds(), f.Server, f.Ops, f.Kafka, f.Prefix, dir)
+%[7]sCtrl-C stops; the data stays for the next start (--reset deletes it).
+`, took.Seconds(), f.Server, f.Ops, f.Kafka, f.Prefix, dir, sampleText(password))
+}
+
+// sampleText says how to log in where sample users have just been made with a password that nobody knows.
+func sampleText(password string) string {
+	if password == "" {
+		return ""
+	}
+	return fmt.Sprintf("Sample users admin@example.com, clerk@…, auditor@…, customer@… have the password %s\n(it is not shown again; CQRSFLOW_DEV_PASSWORD chooses it)\n\n", password)
 }

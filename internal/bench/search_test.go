@@ -27,7 +27,7 @@ type fake struct {
 		sync.Mutex
 		indexes map[string]*index
 		aliases map[string]string
-		removed []*index // of documents, not of progress
+		removed []*index // of documents, not of progress or versions
 	}
 }
 
@@ -90,7 +90,7 @@ func (f *fake) serve(method, path string, body []byte) (int, any) {
 		return refuse(404, "index_not_found_exception")
 	case rest == "" && method == http.MethodDelete:
 		delete(f.mu.indexes, name)
-		if !strings.HasSuffix(name, "-progress") {
+		if !strings.HasSuffix(name, "-progress") && !strings.HasSuffix(name, "-versions") {
 			f.mu.removed = append(f.mu.removed, x)
 		}
 		return 200, object{}

@@ -26,6 +26,12 @@ func (s *Settings) check(p *problems) {
 				m, envOf("kafka.sasl.username"), envOf("kafka.sasl.password"), envOf("kafka.sasl.password"))
 		}
 	}
+	if s.Identity.Outbox != "" && s.Identity.SMTPAddr != "" {
+		p.add("both identity.outbox and identity.smtp.addr are given; mails go one way")
+	}
+	if _, err := s.Principals.Keyring(); err != nil {
+		p.add("%v", err)
+	}
 	if s.Topology.Replication == 0 {
 		p.add("replication is 0: it must be -1 (the brokers' default) or at least 1")
 	}

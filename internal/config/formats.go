@@ -3,10 +3,13 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/cqrsflow/cqrsflow/internal/secret"
 )
 
 // formats are the checks that the tag `format` names. Their errors say what the value must be.
@@ -16,8 +19,31 @@ var formats = map[string]func(string) error{
 	"path":     func(s string) error { return refuse(strings.ContainsRune(s, 0), "a path") },
 	"listen":   func(s string) error { return hostport(s, true) },
 	"hostport": func(s string) error { return hostport(s, false) },
+	"keys":     func(s string) error { _, err := secret.ParseKeys(s); return wrong(err) },
+	"key":      func(s string) error { _, err := secret.ParseKey(s); return wrong(err) },
+	"network":  func(s string) error { _, err := ParseNetwork(s); return err },
 	"http":     func(s string) error { return scheme(s, "http", "https") },
 	"postgres": func(s string) error { return scheme(s, "postgres", "postgresql") },
+}
+
+// wrong is what is wrong with a secret; the error does not quote it.
+func wrong(err error) error {
+	if err != nil {
+		return fmt.Errorf("is not right: %w", err)
+	}
+	return nil
+}
+
+// ParseNetwork reads a network such as 10.0.0.0/8, or an address, which is a network of one.
+func ParseNetwork(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return a.Prefix(a.BitLen())
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil || p.Masked() != p {
+		return netip.Prefix{}, fmt.Errorf("must be an address or a network such as 10.0.0.0/8, without bits beyond its length")
+	}
+	return p, nil
 }
 
 func refuse(bad bool, want string) error {

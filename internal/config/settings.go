@@ -17,7 +17,10 @@ type Settings struct {
 	Kafka         Kafka         `title:"Kafka" about:"Kafka 4.0 or newer. TLS is on where any of its settings is given."`
 	Postgres      Postgres      `title:"PostgreSQL" about:"PostgreSQL 15 or newer, for the SQL read models and the history."`
 	Elasticsearch Elasticsearch `title:"Elasticsearch" about:"Elasticsearch 8, for search."`
+	Identity      Identity      `title:"Users" about:"The role 'identity': users log in. 'cqrsflow dev' makes the keys in its data directory and puts mails into its outbox."`
 	Topology      Topology      `title:"Topics" about:"Used when 'cqrsflow topology apply' makes the topics. Partition counts are recorded and cannot change afterwards."`
+	Principals    Principals    `title:"Principals" about:"Who asks for a command, and the proof of it: docs/policies.md."`
+	Policies      Policies      `title:"Policies" about:"Who may do what: docs/policies.md."`
 	Processor     Processor     `title:"Command processor" about:"The role 'command': loads, decides, appends."`
 
 	source map[string]Source
@@ -33,8 +36,8 @@ type General struct {
 
 // Roles say what a process serves, and where.
 type Roles struct {
-	Roles   []string `key:"roles" oneof:"command,query,project-sql,project-search,history,react" help:"What this process does."`
-	HTTP    string   `key:"http.addr" flag:"http" env:"HTTP" default:"127.0.0.1:8080" format:"listen" help:"Address of the public HTTP API (role query). An empty host listens on all interfaces."`
+	Roles   []string `key:"roles" oneof:"command,query,project-sql,project-search,history,react,identity" help:"What this process does."`
+	HTTP    string   `key:"http.addr" flag:"http" env:"HTTP" default:"127.0.0.1:8080" format:"listen" help:"Address of the public HTTP API (roles query and identity). An empty host listens on all interfaces."`
 	From    string   `key:"react.from" flag:"from" dev:"start" oneof:"start,end" help:"Where a reactor begins that has never run (role react): start reacts to everything that ever happened, end only to what happens from now on. Without it, a reactor that has never run refuses to start."`
 	MaxBody Size     `key:"http.max_body" default:"1MiB" min:"1KiB" max:"64MiB" help:"Largest request body."`
 	// StartWait is 0 where a start that lacks something fails at once.
@@ -52,12 +55,13 @@ type Client struct {
 // Dev concerns the embedded servers only.
 type Dev struct {
 	Kafka              string `key:"dev.kafka" flag:"kafka" default:"127.0.0.1:9092" format:"listen" help:"Address of the embedded Kafka."`
+	Password           string `key:"dev.password" secret:"true" help:"Password of the sample users admin@example.com, clerk@…, auditor@… and customer@…, where they are not there yet. Without it one is made, and printed once."`
 	PostgresRepository string `key:"postgres.repository" format:"http" help:"Maven repository from which PostgreSQL's programs are fetched where none are installed."`
 }
 
 // Kafka is how to reach the brokers.
 type Kafka struct {
-	Brokers       []string `key:"kafka.brokers" format:"hostport" roles:"command,query,project-sql,project-search,history,react" help:"Addresses host:port of brokers to start from."`
+	Brokers       []string `key:"kafka.brokers" format:"hostport" roles:"command,query,project-sql,project-search,history,react,identity" help:"Addresses host:port of brokers to start from."`
 	ClientID      string   `key:"kafka.client_id" default:"cqrsflow" help:"Client ID in the brokers' logs, metrics and quotas."`
 	Compression   string   `key:"kafka.compression" default:"lz4" oneof:"none,snappy,lz4,zstd" help:"Compression of what the processor and the reactor write."`
 	TLS           bool     `key:"kafka.tls.enabled" default:"false" help:"Use TLS, with the system's certificate authorities unless a CA file is given."`
@@ -73,7 +77,7 @@ type Kafka struct {
 
 // Postgres is how to reach PostgreSQL.
 type Postgres struct {
-	URL      string `key:"postgres.url" flag:"postgres-url" secret:"true" format:"postgres" roles:"query,project-sql,history" help:"Connection URL, such as postgres://user:password@host:5432/cqrsflow?sslmode=verify-full."`
+	URL      string `key:"postgres.url" flag:"postgres-url" secret:"true" format:"postgres" roles:"query,project-sql,history,identity" help:"Connection URL, such as postgres://user:password@host:5432/cqrsflow?sslmode=verify-full."`
 	MaxConns int    `key:"postgres.max_conns" default:"16" min:"2" max:"1000" help:"Most connections of this process for queries."`
 }
 
@@ -84,11 +88,50 @@ type Elasticsearch struct {
 	CA     string   `key:"elasticsearch.ca_file" format:"path" help:"PEM file of the certificate authorities to trust."`
 }
 
+// Identity is how users log in.
+type Identity struct {
+	Issuer         string        `key:"identity.issuer" dev:"https://dev.cqrsflow.invalid" format:"http" roles:"identity" help:"Issuer (iss) of access tokens, a URL such as https://shop.example. It never changes."`
+	Audience       string        `key:"identity.audience" default:"cqrsflow" help:"Audience (aud) of access tokens."`
+	PublicURL      string        `key:"identity.public_url" format:"http" roles:"identity" help:"Where links in mails lead, such as https://shop.example. In dev it is the HTTP address."`
+	Product        string        `key:"identity.product" default:"cqrsflow" help:"Name by which people know the service, in mails and authenticator apps."`
+	TokenKeys      string        `key:"identity.token_keys" format:"path" roles:"identity" help:"Folder of the Ed25519 keys that sign access tokens, as PEM files; the greatest name signs, <name>.next.pem only verifies. It is read again every 10s."`
+	KEKs           string        `key:"identity.keks" secret:"true" format:"keys" roles:"identity" help:"Key-encryption keys of the users' keys, as <id>:<base64 of 32 bytes>, … The first wraps new keys."`
+	IndexKey       string        `key:"identity.index_key" secret:"true" format:"key" roles:"identity" help:"Key under which e-mail and network addresses have names, and recovery codes hashes: 32 bytes in base64. It never changes."`
+	TrustedProxies []string      `key:"identity.trusted_proxies" format:"network" help:"Addresses or networks, such as 10.0.0.0/8, of proxies that are believed when they say where a request came from."`
+	ForwardedBy    string        `key:"identity.forwarded_by" default:"x-forwarded-for" oneof:"x-forwarded-for,forwarded" help:"Header in which trusted proxies say it. They must replace or extend it whatever a client sends."`
+	Hashing        int           `key:"identity.hashing" default:"2" min:"1" max:"64" help:"Passwords hashed at a time; each takes a core and the memory. Eight times as many wait, more are refused."`
+	HashMemory     Size          `key:"identity.hash_memory" default:"19MiB" min:"19MiB" max:"1GiB" help:"Memory of argon2id."`
+	HashPasses     int           `key:"identity.hash_passes" default:"2" min:"2" max:"64" help:"Passes of argon2id. A hash of other parameters is replaced when its user logs in."`
+	Lifetime       time.Duration `key:"identity.session_lifetime" default:"24h" min:"1m" max:"24h" help:"How long a session lasts at most."`
+	Idle           time.Duration `key:"identity.session_idle" default:"1h" min:"1m" max:"1h" help:"How long a session lasts without being refreshed."`
+	SecondFactor   bool          `key:"identity.second_factor" default:"true" dev:"false" help:"Whether users whose roles demand a second factor have them only in sessions with one."`
+	MailFrom       string        `key:"identity.mail_from" dev:"cqrsflow dev <dev@example.com>" roles:"identity" help:"Sender of mails, such as Shop <shop@example.com>."`
+	Outbox         string        `key:"identity.outbox" format:"path" help:"Folder into which mails are written instead of being sent, one file each."`
+	SMTPAddr       string        `key:"identity.smtp.addr" format:"hostport" help:"SMTP server, host:port."`
+	SMTPUsername   string        `key:"identity.smtp.username" help:"User to log in with there; empty logs nobody in."`
+	SMTPPassword   string        `key:"identity.smtp.password" secret:"true" help:"Password to log in with."`
+	SMTPEncryption string        `key:"identity.smtp.encryption" default:"starttls" oneof:"starttls,tls,none" help:"Encryption; none for a server on this host only."`
+}
+
 // Topology is what 'topology apply' makes.
 type Topology struct {
 	Partitions       int           `key:"partitions" default:"8" min:"1" max:"10000" help:"Partitions of each topic."`
 	Replication      int           `key:"replication" default:"3" dev:"1" min:"-1" max:"10" help:"Replicas of each partition; -1 is the brokers' default."`
 	CommandRetention time.Duration `key:"command_retention" default:"720h" dev:"-1s" help:"How long commands and outcomes are kept, at least 24h; negative is for ever. Events are always kept."`
+}
+
+// Principals are who asks.
+type Principals struct {
+	Keys     string `key:"principal.keys" secret:"true" help:"Keys that sign who asks, and prove it to the command processor: <id>:<base64 of at least 32 bytes>, …, the current one first. Without any, nobody is told from another and every command is anonymous."`
+	Unproven string `key:"principal.unproven" default:"deny" oneof:"deny,anonymous" help:"What becomes of a command whose signature has expired, or does not fit: it is denied, or counts as unsigned."`
+}
+
+// Policies are who may do what.
+type Policies struct {
+	Mode           string        `key:"policy.mode" default:"off" oneof:"off,enforce" help:"Whether policies are asked before a command is decided. Off, everybody may do everything."`
+	Dir            string        `key:"policy.dir" format:"path" help:"Folder of Cedar policies, *.cedar; without it, those that are built in. Changes are seen while it runs."`
+	Reload         time.Duration `key:"policy.reload" default:"5s" min:"100ms" max:"1h" help:"How often the folder is looked at."`
+	AnonymousRoles []string      `key:"policy.anonymous_roles" help:"Roles of who has not signed. Without any, only a policy that is about Anonymous permits them anything."`
 }
 
 // Processor bounds the role command.
@@ -116,4 +159,5 @@ const (
 	RoleProjectSearch = "project-search"
 	RoleHistory       = "history"
 	RoleReact         = "react"
+	RoleIdentity      = "identity"
 )

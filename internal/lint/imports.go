@@ -47,6 +47,7 @@ func underAny(pkg string, folders ...string) bool {
 
 const (
 	franz    = "github.com/twmb/franz-go"
+	cedar    = "github.com/cedar-policy/cedar-go"
 	gonum    = "gonum.org/v1/gonum"
 	protobuf = "google.golang.org/protobuf"
 )
@@ -54,6 +55,7 @@ const (
 // concrete are the read models and reactors: those whose business a domain's events are.
 var concrete = []string{
 	"consumers/postgres/shop",     // orders, customers, daily sales
+	"consumers/postgres/identity", // users, sessions, claims
 	"consumers/reactor/purchases", // paying an order records a purchase
 	"internal/searchindex",        // orders_search, for sinks and readers
 	"internal/bench",              // the benchmarks' own account
@@ -62,8 +64,9 @@ var concrete = []string{
 
 // shapes know messages of a domain, but no events: they make commands or show states.
 var shapes = []string{
-	"services/api",   // shows states
-	"internal/cdnow", // makes commands
+	"services/api",      // shows states
+	"services/identity", // makes commands, reads states
+	"internal/cdnow",    // makes commands
 }
 
 // schemasOf names the folder of a domain's schemas where it is not the domain's own name.
@@ -104,16 +107,16 @@ var rules = []rule{
 	{
 		number: 4, says: "engines never import a domain",
 		about: func(pkg string) bool {
-			return underAny(pkg, "producer", "consumers", "query", "schemas", "topology", "decider")
+			return underAny(pkg, "producer", "consumers", "query", "compare", "schemas", "topology", "decider")
 		},
 		allows: func(_ string, i imported) bool { return !under(i.ours, "domain") },
 	},
 	{
-		number: 5, says: "producer, consumers and query never import each other",
-		about: func(pkg string) bool { return underAny(pkg, "producer", "consumers", "query") },
+		number: 5, says: "producer, consumers, query and compare never import each other",
+		about: func(pkg string) bool { return underAny(pkg, "producer", "consumers", "query", "compare") },
 		allows: func(pkg string, i imported) bool {
 			own, _, _ := strings.Cut(pkg, "/")
-			return !underAny(i.ours, "producer", "consumers", "query") || under(i.ours, own)
+			return !underAny(i.ours, "producer", "consumers", "query", "compare") || under(i.ours, own)
 		},
 	},
 	{
@@ -141,6 +144,16 @@ var rules = []rule{
 		allows: func(_ string, i imported) bool {
 			return i.third(gonum) || i.ours == "event" || under(i.ours, "experiment")
 		},
+	},
+	{
+		number: 10, says: "engines never import a service: who may do what, they ask through an interface",
+		about:  func(pkg string) bool { return underAny(pkg, "producer", "consumers", "query", "compare") },
+		allows: func(_ string, i imported) bool { return !under(i.ours, "services") },
+	},
+	{
+		number: 11, says: "only services/policy knows Cedar",
+		about:  func(pkg string) bool { return !under(pkg, "services/policy") },
+		allows: func(_ string, i imported) bool { return !under(i.path, cedar) },
 	},
 }
 

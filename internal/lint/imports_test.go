@@ -129,6 +129,10 @@ func TestRulesCatch(t *testing.T) {
 		{"experiment/stats/compare.go", ours + "event", ""},
 		{"experiment/assign/assign.go", ours + "decider", "rule 9"},
 		{"experiment/stats/compare.go", "github.com/jackc/pgx/v5", "rule 9"},
+		{"producer/permission.go", ours + "services/policy", "rule 10"},
+		{"internal/app/policy.go", ours + "services/policy", ""},
+		{"services/policy/set.go", "github.com/cedar-policy/cedar-go", ""},
+		{"internal/app/policy.go", "github.com/cedar-policy/cedar-go", "rule 11"},
 		{"cmd/cqrsflow/main.go", ours + "internal/app", ""},
 		{"cmd/cqrsflow/main.go", ours + "domain/order", ""},
 	} {

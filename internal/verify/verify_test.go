@@ -309,3 +309,18 @@ func TestChain(t *testing.T) {
 		seen[got] = name
 	}
 }
+
+// What PostgreSQL's text cannot hold is no drift.
+func TestTextThatSQLCannotHold(t *testing.T) {
+	raw, err := sumOf(map[string]any{"notes": "x\x00y"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := sumOf(map[string]any{"notes": "x\uFFFDy"})
+	if err != nil || raw != shown {
+		t.Errorf("%x and %x, %v", raw, shown, err)
+	}
+	if other, err := sumOf(map[string]any{"notes": "xy"}); err != nil || other == raw {
+		t.Errorf("%x is the sum of another text, %v", other, err)
+	}
+}

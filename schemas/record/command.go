@@ -3,6 +3,7 @@ package record
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -12,7 +13,7 @@ import (
 
 // Command makes the record of a command for the given topic and partition. data must not change afterwards.
 func (e *Encoder) Command(c *event.Command, topic string, partition int32, content string, data []byte) *kgo.Record {
-	e.reserve(12, maxNumber+maxTime)
+	e.reserve(14, maxNumber+maxTime)
 	from := len(e.headers.cur)
 	e.add(hSpecVersion, specVersion)
 	e.text(hID, c.ID)
@@ -28,6 +29,8 @@ func (e *Encoder) Command(c *event.Command, topic string, partition int32, conte
 	e.text(hCausationID, c.CausationID)
 	e.text(hCorrelationID, c.CorrelationID)
 	e.text(hTraceParent, c.TraceParent)
+	e.text(hAuth, c.Auth)
+	e.text(hVariant, c.Variant)
 	if c.ReturnState {
 		e.add(hReturn, returnState)
 	}
@@ -64,6 +67,10 @@ func ParseCommand(r *kgo.Record, names *Names) (c event.Command, content string,
 			}
 			c.Type = names.intern(h.Value)
 		case hContentType:
+			if len(h.Value) > maxText {
+				bad(hContentType, h.Value, Protobuf+" or "+JSON)
+				continue
+			}
 			content = names.intern(h.Value)
 		case hTime:
 			t, perr := time.Parse(time.RFC3339Nano, view(h.Value))
@@ -92,6 +99,11 @@ func ParseCommand(r *kgo.Record, names *Names) (c event.Command, content string,
 			case hTraceParent:
 				c.TraceParent = string(h.Value)
 			}
+		case hAuth:
+			c.Auth = string(h.Value) // who verifies it bounds its length, too
+		case hVariant:
+			// An experiment never makes a command fail: what this is not, is a variant that nobody knows.
+			c.Variant = names.intern(h.Value[:min(len(h.Value), maxText)])
 		case hReturn:
 			c.ReturnState = view(h.Value) == "state"
 		case hSpecVersion:
@@ -113,8 +125,20 @@ func ParseCommand(r *kgo.Record, names *Names) (c event.Command, content string,
 			err = fmt.Errorf("%w: the value is null; a command with nothing set has zero bytes", event.ErrMalformed)
 		}
 	}
-	c.Stream = event.StreamID(r.Key)
+	c.Stream = streamOf(r.Key)
 	return c, content, err
+}
+
+// streamOf is the stream of a key. A key that is none is cut to what a stream ID may have at most, and made
+// printable: an outcome must fit into the broker's and the stores' bounds whatever the command's key was.
+func streamOf(key []byte) event.StreamID {
+	if event.CheckStreamID(key) == nil {
+		return event.StreamID(key)
+	}
+	if len(key) > event.MaxStreamID {
+		key = key[:event.MaxStreamID]
+	}
+	return event.StreamID(strings.ToValidUTF8(strings.ReplaceAll(string(key), "\x00", ""), ""))
 }
 
 // DefaultCommandID is the ID of a command that came without one: "<partition>-<offset>".

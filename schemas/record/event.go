@@ -10,7 +10,7 @@ import (
 
 // Event makes the record of an event for the given topic. env.Data must not change afterwards.
 func (e *Encoder) Event(env *event.Envelope, topic string) *kgo.Record {
-	e.reserve(15, len(env.Stream)+3*maxNumber+2*maxTime)
+	e.reserve(16, len(env.Stream)+3*maxNumber+2*maxTime)
 	from := len(e.headers.cur)
 	e.add(hSpecVersion, specVersion)
 	e.add(hSource, e.sourceOf("", env.Aggregate))
@@ -30,6 +30,7 @@ func (e *Encoder) Event(env *event.Envelope, topic string) *kgo.Record {
 	e.text(hCorrelationID, env.CorrelationID)
 	e.text(hTraceParent, env.TraceParent)
 	e.text(hAuth, env.Principal)
+	e.text(hVariant, env.Variant)
 	data := env.Data
 	if data == nil {
 		data = []byte{}
@@ -79,6 +80,8 @@ func ParseEvent(r *kgo.Record, aggregate string, names *Names, env *event.Envelo
 			env.TraceParent = string(h.Value)
 		case hAuth:
 			env.Principal = string(h.Value)
+		case hVariant:
+			env.Variant = names.intern(h.Value)
 		}
 		if !ok {
 			return foreign(fmt.Sprintf("header %s is %q", h.Key, clip(h.Value)))

@@ -28,6 +28,7 @@ const (
 	hTraceParent     = "traceparent"
 	hAuth            = "cqrs-auth"
 	hReturn          = "cqrs-return"
+	hVariant         = "cqrs-variant"
 )
 
 // OutcomeType is the wire name of an outcome.

@@ -13,7 +13,7 @@ import (
 
 // Outcome makes the record of an outcome for the given topic.
 func (e *Encoder) Outcome(o *event.Outcome, topic string) *kgo.Record {
-	e.reserve(10, 4*maxNumber+maxTime)
+	e.reserve(12, 4*maxNumber+maxTime)
 	from := len(e.headers.cur)
 	e.add(hSpecVersion, specVersion)
 	e.add(hSource, e.sourceOf("/outcomes", o.Aggregate))
@@ -30,6 +30,8 @@ func (e *Encoder) Outcome(o *event.Outcome, topic string) *kgo.Record {
 	e.text(hCausationID, o.CommandID)
 	e.text(hCorrelationID, o.CorrelationID)
 	e.text(hTraceParent, o.TraceParent)
+	e.text(hAuth, o.Principal)
+	e.text(hVariant, o.Variant)
 	size := 64 + len(o.Code) + len(o.Message) + len(o.State) + len(o.Digest)
 	for _, f := range o.Fields {
 		size += len(f.Field) + len(f.Message) + 12
@@ -84,7 +86,7 @@ func appendOutcome(b []byte, o *event.Outcome) []byte {
 // ParseOutcome reads a record from an outcomes topic. A record that the processor did not write is
 // event.ErrForeign; one whose body cannot be read is event.ErrUndecodable.
 func ParseOutcome(r *kgo.Record, aggregate string, names *Names) (event.Outcome, error) {
-	o := event.Outcome{Aggregate: aggregate, Stream: event.StreamID(r.Key), Partition: r.Partition, CommandOffset: -1, Offset: r.Offset}
+	o := event.Outcome{Aggregate: aggregate, Stream: streamOf(r.Key), Partition: r.Partition, CommandOffset: -1, Offset: r.Offset}
 	foreign := func(why string) (event.Outcome, error) {
 		return o, fmt.Errorf("%w: %s/%d@%d: %s", event.ErrForeign, r.Topic, r.Partition, r.Offset, why)
 	}
@@ -110,6 +112,8 @@ func ParseOutcome(r *kgo.Record, aggregate string, names *Names) (event.Outcome,
 			o.TraceParent = string(h.Value)
 		case hAuth:
 			o.Principal = string(h.Value)
+		case hVariant:
+			o.Variant = names.intern(h.Value)
 		}
 		if !ok {
 			return foreign(fmt.Sprintf("header %s is %q", h.Key, clip(h.Value)))

@@ -28,7 +28,7 @@ func transactional(t testing.TB, r *kgo.Record) *kgo.Record {
 func TestCommandRoundTrip(t *testing.T) {
 	var enc Encoder
 	for name, want := range map[string]event.Command{
-		"all":    {ID: "id-1", Type: "order.v1.PlaceOrder", Stream: "o-1", Time: at, ExpectedVersion: 7, CausationID: "a", CorrelationID: "b", TraceParent: "c", ReturnState: true},
+		"all":    {ID: "id-1", Type: "order.v1.PlaceOrder", Stream: "o-1", Time: at, ExpectedVersion: 7, CausationID: "a", CorrelationID: "b", TraceParent: "c", Auth: "v1;…", Variant: "checkout=v2", ReturnState: true},
 		"little": {ID: "id-2", Type: "order.v1.PayOrder", Stream: "o-1", ExpectedVersion: event.AnyVersion},
 		"new":    {ID: "id-3", Type: "order.v1.PayOrder", Stream: "o-1", ExpectedVersion: 0},
 	} {
@@ -58,7 +58,7 @@ func TestCommandByHand(t *testing.T) {
 func TestEventRoundTrip(t *testing.T) {
 	var enc Encoder
 	want := event.Envelope{Aggregate: "order", Stream: "o-1", Version: 4, Type: "order.v1.OrderPaid", Time: at, RecordedTime: at.Add(time.Hour), CausationID: "id-1",
-		CorrelationID: "b", TraceParent: "c", Principal: "user:1", CommandOffset: 99, LastOfCommand: true, Partition: 3, ContentType: Protobuf, Data: []byte{1, 2}}
+		CorrelationID: "b", TraceParent: "c", Principal: "user:1", Variant: "checkout=v2", CommandOffset: 99, LastOfCommand: true, Partition: 3, ContentType: Protobuf, Data: []byte{1, 2}}
 	r := transactional(t, enc.Event(&want, "topic"))
 	var got event.Envelope
 	if err := ParseEvent(r, "order", &Names{}, &got); err != nil {
@@ -99,7 +99,7 @@ func TestOutcomeRoundTrip(t *testing.T) {
 	want := event.Outcome{Aggregate: "order", Stream: "o-1", CommandID: "id-1", Kind: event.Invalid, Code: "invalid_command", Message: "no",
 		Fields: []event.FieldError{{Field: "lines[0].quantity", Message: "must be positive"}}, Version: 4, Events: []event.Ref{{Type: "order.v1.OrderPaid", Version: 4}},
 		Position: event.Position{Aggregate: "order", Partition: 3, Offset: 98}, Replayed: true, State: []byte{1}, Digest: []byte{2}, CorrelationID: "b", TraceParent: "c",
-		RecordedTime: at, Partition: 3, CommandOffset: 99}
+		RecordedTime: at, Principal: "user:1", Variant: "checkout=v2", Partition: 3, CommandOffset: 99}
 	r := enc.Outcome(&want, "topic")
 	var m cqrsflowv1.Outcome
 	if err := proto.Unmarshal(r.Value, &m); err != nil {

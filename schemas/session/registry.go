@@ -15,6 +15,7 @@ var Commands = schemas.NewRegistry(
 	schemas.Current(&sessionv1.RefreshSession{}),
 	schemas.Current(&sessionv1.ReauthenticateSession{}),
 	schemas.Current(&sessionv1.RevokeSession{}),
+	schemas.Current(&sessionv1.CheckSession{}),
 )
 
 // Events are the events that may stand in a session's stream.

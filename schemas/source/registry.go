@@ -21,6 +21,7 @@ var Events = schemas.NewRegistry(
 	schemas.Current(&sourcev1.AttemptFailed{}),
 	schemas.Current(&sourcev1.AttemptSucceeded{}),
 	schemas.Current(&sourcev1.AttemptExpired{}),
+	schemas.Current(&sourcev1.AttemptWithdrawn{}),
 	schemas.Current(&sourcev1.FailuresForgotten{}),
 )
 

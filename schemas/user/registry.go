@@ -31,6 +31,7 @@ var Commands = schemas.NewRegistry(
 	schemas.Current(&userv1.UnlockUser{}),
 	schemas.Current(&userv1.DisableUser{}),
 	schemas.Current(&userv1.ForgetUser{}),
+	schemas.Current(&userv1.CheckUser{}),
 )
 
 // Events are the events that may stand in a user's stream.
@@ -42,6 +43,7 @@ var Events = schemas.NewRegistry(
 	schemas.Current(&userv1.AttemptFailed{}),
 	schemas.Current(&userv1.AttemptSucceeded{}),
 	schemas.Current(&userv1.AttemptExpired{}),
+	schemas.Current(&userv1.AttemptWithdrawn{}),
 	schemas.Current(&userv1.PasswordRehashed{}),
 	schemas.Current(&userv1.PasswordChanged{}),
 	schemas.Current(&userv1.PasswordResetRequested{}),

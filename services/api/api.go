@@ -12,6 +12,7 @@ type API struct {
 	// collections are the words that can follow /v1/.
 	collections map[string]bool
 	openapi     []byte
+	asyncapi    []byte
 	docs        []byte
 }
 
@@ -75,10 +76,15 @@ func (a *API) route() {
 		add(route{method: http.MethodPost, path: "/v1/commands", handle: a.postBatch, describe: describeBatch})
 	}
 	get("/openapi.json", a.serveOpenAPI, nil)
+	if len(a.cfg.Topics) > 0 {
+		get("/asyncapi.json", a.serveAsyncAPI, nil)
+	}
 	get("/docs", a.serveDocs, nil)
 }
 
 func (a *API) serveOpenAPI(c *call) error { return c.writeStatic("application/json", a.openapi) }
+
+func (a *API) serveAsyncAPI(c *call) error { return c.writeStatic("application/json", a.asyncapi) }
 
 func (a *API) serveDocs(c *call) error {
 	// Everything is in the page: nothing may be fetched from anywhere, and nothing runs.

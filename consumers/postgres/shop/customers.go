@@ -70,7 +70,7 @@ func (Customers) Apply(ctx context.Context, tx pgx.Tx, b *runner.Batch) error {
 	for i := range b.Events {
 		e := &b.Events[i]
 		c := rows[e.Stream]
-		next, err := follows(b, e, c.version)
+		next, err := b.Follows(e, c.version)
 		if err != nil {
 			return err
 		}
@@ -78,7 +78,7 @@ func (Customers) Apply(ctx context.Context, tx pgx.Tx, b *runner.Batch) error {
 			continue
 		}
 		if err := c.evolve(e); err != nil {
-			return refuse(e, err)
+			return runner.Refuse(e, err)
 		}
 		c.version = e.Version
 	}

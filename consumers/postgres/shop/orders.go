@@ -58,7 +58,7 @@ func (Orders) Apply(ctx context.Context, tx pgx.Tx, b *runner.Batch) error {
 	for i := range b.Events {
 		e := &b.Events[i]
 		o := f.row(e.Stream)
-		next, err := follows(b, e, o.version)
+		next, err := b.Follows(e, o.version)
 		if err != nil {
 			return err
 		}
@@ -66,7 +66,7 @@ func (Orders) Apply(ctx context.Context, tx pgx.Tx, b *runner.Batch) error {
 			continue
 		}
 		if err := o.evolve(e); err != nil {
-			return refuse(e, err)
+			return runner.Refuse(e, err)
 		}
 		o.version, o.updatedAt = e.Version, e.RecordedTime
 	}

@@ -52,7 +52,7 @@ func (DailySales) Apply(ctx context.Context, tx pgx.Tx, b *runner.Batch) error {
 		}
 		total, err := cents(paid.GetTotal())
 		if err != nil {
-			return refuse(e, fmt.Errorf("total: %w", err))
+			return runner.Refuse(e, fmt.Errorf("total: %w", err))
 		}
 		k := salesKey{day(at(paid.GetPaidAt(), e)), postgres.Text(paid.GetTotal().GetCurrency())}
 		s := sums[k]

@@ -10,7 +10,6 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/cqrsflow/cqrsflow/consumers/runner"
 	"github.com/cqrsflow/cqrsflow/event"
 	typev1 "github.com/cqrsflow/cqrsflow/schemas/cqrsflow/type/v1"
 )
@@ -50,21 +49,4 @@ func at(t *timestamppb.Timestamp, e *event.Recorded) time.Time {
 func day(t time.Time) time.Time {
 	y, m, d := t.UTC().Date()
 	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
-}
-
-// refuse is what Apply returns for an event that cannot be projected.
-func refuse(e *event.Recorded, err error) error {
-	return &runner.Poison{Offset: e.Offset, Stream: e.Stream, Err: err}
-}
-
-// follows says whether an event comes next after the version that is stored: false where it has been
-// applied before. A gap is event.ErrCorrupt, unless an operator left it.
-func follows(b *runner.Batch, e *event.Recorded, stored event.Version) (bool, error) {
-	switch {
-	case e.Version <= stored:
-		return false, nil
-	case e.Version != stored+1 && !b.Gaps[e.Stream]:
-		return false, fmt.Errorf("%w: %s/%s has version %d at offset %d, after %d", event.ErrCorrupt, e.Aggregate, e.Stream, e.Version, e.Offset, stored)
-	}
-	return true, nil
 }

@@ -120,6 +120,17 @@ kafka:
 {{- end -}}
 {{- $_ := set $config "elasticsearch" $es -}}
 {{- end -}}
+{{- if has "identity" .role.needs -}}
+{{- with .root.Values.identity -}}
+{{- $users := dict "issuer" .issuer "audience" .audience "public_url" .publicURL "product" .product "token_keys" "/etc/cqrsflow/token-keys" "mail_from" .mailFrom -}}
+{{- with .smtp -}}
+{{- if .addr -}}
+{{- $_ := set $users "smtp" (dict "addr" .addr "encryption" .encryption "username" .username) -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set $config "identity" $users -}}
+{{- end -}}
+{{- end -}}
 {{- if eq .role.kind "StatefulSet" -}}
 {{- $_ := set $config "processor" (dict "static" true "session_timeout" (printf "%ds" (int .role.sessionTimeoutSeconds))) -}}
 {{- end -}}
@@ -143,6 +154,26 @@ kafka:
   valueFrom:
     secretKeyRef: {name: {{ .root.Values.elasticsearch.existingSecret | quote }}, key: {{ .root.Values.elasticsearch.apiKeyKey | quote }}}
 {{- end }}
+{{- if and (has "principals" .needs) .root.Values.principals.existingSecret }}
+- name: CQRSFLOW_PRINCIPAL_KEYS
+  valueFrom:
+    secretKeyRef: {name: {{ .root.Values.principals.existingSecret | quote }}, key: {{ .root.Values.principals.keysKey | quote }}}
+{{- end }}
+{{- if has "identity" .needs }}
+{{- with .root.Values.identity }}
+- name: CQRSFLOW_IDENTITY_KEKS
+  valueFrom:
+    secretKeyRef: {name: {{ .existingSecret | quote }}, key: {{ .keksKey | quote }}}
+- name: CQRSFLOW_IDENTITY_INDEX_KEY
+  valueFrom:
+    secretKeyRef: {name: {{ .existingSecret | quote }}, key: {{ .indexKeyKey | quote }}}
+{{- if .smtp.existingSecret }}
+- name: CQRSFLOW_IDENTITY_SMTP_PASSWORD
+  valueFrom:
+    secretKeyRef: {name: {{ .smtp.existingSecret | quote }}, key: {{ .smtp.passwordKey | quote }}}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{- define "cqrsflow.mounts" -}}
@@ -157,6 +188,9 @@ kafka:
 {{- end }}
 {{- if and (has "elasticsearch" .needs) .root.Values.elasticsearch.caSecret }}
 - {name: elasticsearch-ca, mountPath: /etc/cqrsflow/elasticsearch-ca, readOnly: true}
+{{- end }}
+{{- if has "identity" .needs }}
+- {name: token-keys, mountPath: /etc/cqrsflow/token-keys, readOnly: true}
 {{- end }}
 {{- end -}}
 
@@ -183,6 +217,10 @@ kafka:
 {{- if and (has "elasticsearch" .needs) .root.Values.elasticsearch.caSecret }}
 - name: elasticsearch-ca
   secret: {secretName: {{ .root.Values.elasticsearch.caSecret | quote }}, defaultMode: 0440}
+{{- end }}
+{{- if has "identity" .needs }}
+- name: token-keys
+  secret: {secretName: {{ .root.Values.identity.tokenKeysSecret | quote }}, defaultMode: 0440}
 {{- end }}
 {{- end -}}
 

@@ -44,6 +44,28 @@
 {{- if and (has "elasticsearch" $role.needs) (not $values.elasticsearch.urls) -}}
 {{- fail (printf "%s needs Elasticsearch: set elasticsearch.urls, such as --set 'elasticsearch.urls={http://elasticsearch:9200}', or %s.enabled=false" $at $at) -}}
 {{- end -}}
+{{- if has "identity" $role.needs -}}
+{{- range $of, $example := dict "issuer" "https://shop.example" "publicURL" "https://shop.example" "mailFrom" "Shop <shop@example.com>" -}}
+{{- if not (get $values.identity $of) -}}
+{{- fail (printf "%s logs users in: set identity.%s, such as %s, or %s.enabled=false" $at $of $example $at) -}}
+{{- end -}}
+{{- end -}}
+{{- if not $values.identity.existingSecret -}}
+{{- fail (printf "%s has users' keys: make a Secret with the keys %s and %s (docs/operations.md) and set identity.existingSecret to its name" $at $values.identity.keksKey $values.identity.indexKeyKey) -}}
+{{- end -}}
+{{- if not $values.identity.tokenKeysSecret -}}
+{{- fail (printf "%s signs access tokens: make a Secret of the key (kubectl create secret generic cqrsflow-token-keys --from-file=2026-01.pem) and set identity.tokenKeysSecret to its name" $at) -}}
+{{- end -}}
+{{- if not (or $values.identity.smtp.addr (dig "identity" "outbox" "" $role.config)) -}}
+{{- fail (printf "%s sends mails: set identity.smtp.addr, such as mail:587" $at) -}}
+{{- end -}}
+{{- if and $values.identity.smtp.username (not $values.identity.smtp.existingSecret) -}}
+{{- fail "identity.smtp.username is set: identity.smtp.existingSecret must name the Secret with the password" -}}
+{{- end -}}
+{{- if not (has "postgres" $role.needs) -}}
+{{- fail (printf "%s.needs has identity without postgres, where users' keys are: write needs: [kafka, postgres, identity]" $at) -}}
+{{- end -}}
+{{- end -}}
 {{- if and (eq $name "command") (ne $role.kind "StatefulSet") -}}
 {{- fail "roles.command.kind must be StatefulSet: its names are stable, so that a restart keeps its partitions, and its store is restored from its volume" -}}
 {{- end -}}

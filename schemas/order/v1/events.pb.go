@@ -311,12 +311,14 @@ type OrderPaid struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The customer's stream ID.
 	Customer string `protobuf:"bytes,1,opt,name=customer,proto3" json:"customer,omitempty"`
-	// What was paid.
+	// What was paid, shipping included.
 	Total *v1.Money `protobuf:"bytes,2,opt,name=total,proto3" json:"total,omitempty"`
 	// Sum of the lines' quantities.
 	Units int32 `protobuf:"varint,3,opt,name=units,proto3" json:"units,omitempty"`
 	// When it was paid (effective time).
-	PaidAt        *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=paid_at,json=paidAt,proto3" json:"paid_at,omitempty"`
+	PaidAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=paid_at,json=paidAt,proto3" json:"paid_at,omitempty"`
+	// The part of the total that is the fee for shipping; unset where none was charged.
+	Shipping      *v1.Money `protobuf:"bytes,5,opt,name=shipping,proto3" json:"shipping,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -375,6 +377,13 @@ func (x *OrderPaid) GetUnits() int32 {
 func (x *OrderPaid) GetPaidAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.PaidAt
+	}
+	return nil
+}
+
+func (x *OrderPaid) GetShipping() *v1.Money {
+	if x != nil {
+		return x.Shipping
 	}
 	return nil
 }
@@ -608,12 +617,13 @@ const file_order_v1_events_proto_rawDesc = "" +
 	"\vorder_total\x18\x02 \x01(\v2\x17.cqrsflow.type.v1.MoneyR\n" +
 	"orderTotal\x129\n" +
 	"\n" +
-	"removed_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tremovedAt\"\xa1\x01\n" +
+	"removed_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tremovedAt\"\xd6\x01\n" +
 	"\tOrderPaid\x12\x1a\n" +
 	"\bcustomer\x18\x01 \x01(\tR\bcustomer\x12-\n" +
 	"\x05total\x18\x02 \x01(\v2\x17.cqrsflow.type.v1.MoneyR\x05total\x12\x14\n" +
 	"\x05units\x18\x03 \x01(\x05R\x05units\x123\n" +
-	"\apaid_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x06paidAt\"I\n" +
+	"\apaid_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x06paidAt\x123\n" +
+	"\bshipping\x18\x05 \x01(\v2\x17.cqrsflow.type.v1.MoneyR\bshipping\"I\n" +
 	"\fOrderShipped\x129\n" +
 	"\n" +
 	"shipped_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt\"O\n" +
@@ -664,15 +674,16 @@ var file_order_v1_events_proto_depIdxs = []int32{
 	10, // 8: order.v1.LineRemoved.removed_at:type_name -> google.protobuf.Timestamp
 	9,  // 9: order.v1.OrderPaid.total:type_name -> cqrsflow.type.v1.Money
 	10, // 10: order.v1.OrderPaid.paid_at:type_name -> google.protobuf.Timestamp
-	10, // 11: order.v1.OrderShipped.shipped_at:type_name -> google.protobuf.Timestamp
-	10, // 12: order.v1.OrderDelivered.delivered_at:type_name -> google.protobuf.Timestamp
-	10, // 13: order.v1.OrderCancelled.cancelled_at:type_name -> google.protobuf.Timestamp
-	10, // 14: order.v1.OrderAnnotated.annotated_at:type_name -> google.protobuf.Timestamp
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	9,  // 11: order.v1.OrderPaid.shipping:type_name -> cqrsflow.type.v1.Money
+	10, // 12: order.v1.OrderShipped.shipped_at:type_name -> google.protobuf.Timestamp
+	10, // 13: order.v1.OrderDelivered.delivered_at:type_name -> google.protobuf.Timestamp
+	10, // 14: order.v1.OrderCancelled.cancelled_at:type_name -> google.protobuf.Timestamp
+	10, // 15: order.v1.OrderAnnotated.annotated_at:type_name -> google.protobuf.Timestamp
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_order_v1_events_proto_init() }

@@ -385,6 +385,43 @@ func (x *RevokeSession) GetOrigin() *v1.Origin {
 	return nil
 }
 
+// CheckSession asks whether the session still lives. Nothing happens; the outcome has the state.
+type CheckSession struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckSession) Reset() {
+	*x = CheckSession{}
+	mi := &file_session_v1_commands_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckSession) ProtoMessage() {}
+
+func (x *CheckSession) ProtoReflect() protoreflect.Message {
+	mi := &file_session_v1_commands_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckSession.ProtoReflect.Descriptor instead.
+func (*CheckSession) Descriptor() ([]byte, []int) {
+	return file_session_v1_commands_proto_rawDescGZIP(), []int{5}
+}
+
 var File_session_v1_commands_proto protoreflect.FileDescriptor
 
 const file_session_v1_commands_proto_rawDesc = "" +
@@ -417,7 +454,8 @@ const file_session_v1_commands_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\tB`\xbaH]r[R\x06logoutR\rended_by_userR\x16ended_by_administratorR\x10password_changedR\x06lockedR\bdisabledR\x06erasedR\x06reason\x12\x8c\x01\n" +
 	"\x04user\x18\x02 \x01(\tBx\xbaHu\xba\x01r\n" +
 	"\vrevoke.user\x129must be at most 128 of the characters A-Z a-z 0-9 . _ : -\x1a(this.matches('^[A-Za-z0-9._:-]{0,128}$')R\x04user\x120\n" +
-	"\x06origin\x18\x03 \x01(\v2\x18.cqrsflow.type.v1.OriginR\x06originB;Z9github.com/cqrsflow/cqrsflow/schemas/session/v1;sessionv1b\x06proto3"
+	"\x06origin\x18\x03 \x01(\v2\x18.cqrsflow.type.v1.OriginR\x06origin\"\x0e\n" +
+	"\fCheckSessionB;Z9github.com/cqrsflow/cqrsflow/schemas/session/v1;sessionv1b\x06proto3"
 
 var (
 	file_session_v1_commands_proto_rawDescOnce sync.Once
@@ -431,28 +469,29 @@ func file_session_v1_commands_proto_rawDescGZIP() []byte {
 	return file_session_v1_commands_proto_rawDescData
 }
 
-var file_session_v1_commands_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_session_v1_commands_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_session_v1_commands_proto_goTypes = []any{
 	(*StartSession)(nil),          // 0: session.v1.StartSession
 	(*Rotation)(nil),              // 1: session.v1.Rotation
 	(*RefreshSession)(nil),        // 2: session.v1.RefreshSession
 	(*ReauthenticateSession)(nil), // 3: session.v1.ReauthenticateSession
 	(*RevokeSession)(nil),         // 4: session.v1.RevokeSession
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 6: google.protobuf.Duration
-	(*v1.Origin)(nil),             // 7: cqrsflow.type.v1.Origin
+	(*CheckSession)(nil),          // 5: session.v1.CheckSession
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 7: google.protobuf.Duration
+	(*v1.Origin)(nil),             // 8: cqrsflow.type.v1.Origin
 }
 var file_session_v1_commands_proto_depIdxs = []int32{
-	5,  // 0: session.v1.StartSession.authenticated_at:type_name -> google.protobuf.Timestamp
-	6,  // 1: session.v1.StartSession.lifetime:type_name -> google.protobuf.Duration
-	6,  // 2: session.v1.StartSession.idle:type_name -> google.protobuf.Duration
-	7,  // 3: session.v1.StartSession.origin:type_name -> cqrsflow.type.v1.Origin
+	6,  // 0: session.v1.StartSession.authenticated_at:type_name -> google.protobuf.Timestamp
+	7,  // 1: session.v1.StartSession.lifetime:type_name -> google.protobuf.Duration
+	7,  // 2: session.v1.StartSession.idle:type_name -> google.protobuf.Duration
+	8,  // 3: session.v1.StartSession.origin:type_name -> cqrsflow.type.v1.Origin
 	1,  // 4: session.v1.RefreshSession.rotation:type_name -> session.v1.Rotation
-	7,  // 5: session.v1.RefreshSession.origin:type_name -> cqrsflow.type.v1.Origin
+	8,  // 5: session.v1.RefreshSession.origin:type_name -> cqrsflow.type.v1.Origin
 	1,  // 6: session.v1.ReauthenticateSession.rotation:type_name -> session.v1.Rotation
-	5,  // 7: session.v1.ReauthenticateSession.authenticated_at:type_name -> google.protobuf.Timestamp
-	7,  // 8: session.v1.ReauthenticateSession.origin:type_name -> cqrsflow.type.v1.Origin
-	7,  // 9: session.v1.RevokeSession.origin:type_name -> cqrsflow.type.v1.Origin
+	6,  // 7: session.v1.ReauthenticateSession.authenticated_at:type_name -> google.protobuf.Timestamp
+	8,  // 8: session.v1.ReauthenticateSession.origin:type_name -> cqrsflow.type.v1.Origin
+	8,  // 9: session.v1.RevokeSession.origin:type_name -> cqrsflow.type.v1.Origin
 	10, // [10:10] is the sub-list for method output_type
 	10, // [10:10] is the sub-list for method input_type
 	10, // [10:10] is the sub-list for extension type_name
@@ -471,7 +510,7 @@ func file_session_v1_commands_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_session_v1_commands_proto_rawDesc), len(file_session_v1_commands_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -76,7 +76,7 @@ type CompleteAttempt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Identifies the attempt: 1 to 64 of the characters A-Z a-z 0-9 . _ : -
 	Attempt string `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	// How it ended: failed or succeeded.
+	// How it ended: failed, succeeded, or withdrawn where nothing was verified, which is not counted.
 	Result        string `protobuf:"bytes,2,opt,name=result,proto3" json:"result,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -134,12 +134,12 @@ const file_source_v1_commands_proto_rawDesc = "" +
 	"\fBeginAttempt\x12\x8c\x01\n" +
 	"\aattempt\x18\x01 \x01(\tBr\xbaHo\xba\x01l\n" +
 	"\n" +
-	"attempt_id\x125must be 1 to 64 of the characters A-Z a-z 0-9 . _ : -\x1a'this.matches('^[A-Za-z0-9._:-]{1,64}$')R\aattempt\"\xd2\x01\n" +
+	"attempt_id\x125must be 1 to 64 of the characters A-Z a-z 0-9 . _ : -\x1a'this.matches('^[A-Za-z0-9._:-]{1,64}$')R\aattempt\"\xdd\x01\n" +
 	"\x0fCompleteAttempt\x12\x8c\x01\n" +
 	"\aattempt\x18\x01 \x01(\tBr\xbaHo\xba\x01l\n" +
 	"\n" +
-	"attempt_id\x125must be 1 to 64 of the characters A-Z a-z 0-9 . _ : -\x1a'this.matches('^[A-Za-z0-9._:-]{1,64}$')R\aattempt\x120\n" +
-	"\x06result\x18\x02 \x01(\tB\x18\xbaH\x15r\x13R\x06failedR\tsucceededR\x06resultB9Z7github.com/cqrsflow/cqrsflow/schemas/source/v1;sourcev1b\x06proto3"
+	"attempt_id\x125must be 1 to 64 of the characters A-Z a-z 0-9 . _ : -\x1a'this.matches('^[A-Za-z0-9._:-]{1,64}$')R\aattempt\x12;\n" +
+	"\x06result\x18\x02 \x01(\tB#\xbaH r\x1eR\x06failedR\tsucceededR\twithdrawnR\x06resultB9Z7github.com/cqrsflow/cqrsflow/schemas/source/v1;sourcev1b\x06proto3"
 
 var (
 	file_source_v1_commands_proto_rawDescOnce sync.Once

@@ -251,6 +251,61 @@ func (x *AttemptExpired) GetNoticedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// AttemptWithdrawn: nothing was verified, and nothing is counted.
+type AttemptWithdrawn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifies the attempt.
+	Attempt string `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// When it was withdrawn (recorded time).
+	WithdrawnAt   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=withdrawn_at,json=withdrawnAt,proto3" json:"withdrawn_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttemptWithdrawn) Reset() {
+	*x = AttemptWithdrawn{}
+	mi := &file_source_v1_events_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttemptWithdrawn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttemptWithdrawn) ProtoMessage() {}
+
+func (x *AttemptWithdrawn) ProtoReflect() protoreflect.Message {
+	mi := &file_source_v1_events_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttemptWithdrawn.ProtoReflect.Descriptor instead.
+func (*AttemptWithdrawn) Descriptor() ([]byte, []int) {
+	return file_source_v1_events_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *AttemptWithdrawn) GetAttempt() string {
+	if x != nil {
+		return x.Attempt
+	}
+	return ""
+}
+
+func (x *AttemptWithdrawn) GetWithdrawnAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.WithdrawnAt
+	}
+	return nil
+}
+
 // FailuresForgotten: nothing has failed for so long that the earlier failures do not count any more.
 type FailuresForgotten struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -264,7 +319,7 @@ type FailuresForgotten struct {
 
 func (x *FailuresForgotten) Reset() {
 	*x = FailuresForgotten{}
-	mi := &file_source_v1_events_proto_msgTypes[4]
+	mi := &file_source_v1_events_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -276,7 +331,7 @@ func (x *FailuresForgotten) String() string {
 func (*FailuresForgotten) ProtoMessage() {}
 
 func (x *FailuresForgotten) ProtoReflect() protoreflect.Message {
-	mi := &file_source_v1_events_proto_msgTypes[4]
+	mi := &file_source_v1_events_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -289,7 +344,7 @@ func (x *FailuresForgotten) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailuresForgotten.ProtoReflect.Descriptor instead.
 func (*FailuresForgotten) Descriptor() ([]byte, []int) {
-	return file_source_v1_events_proto_rawDescGZIP(), []int{4}
+	return file_source_v1_events_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *FailuresForgotten) GetFailures() int32 {
@@ -325,7 +380,10 @@ const file_source_v1_events_proto_rawDesc = "" +
 	"\x0eAttemptExpired\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\tR\aattempt\x129\n" +
 	"\n" +
-	"noticed_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tnoticedAt\"n\n" +
+	"noticed_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tnoticedAt\"k\n" +
+	"\x10AttemptWithdrawn\x12\x18\n" +
+	"\aattempt\x18\x01 \x01(\tR\aattempt\x12=\n" +
+	"\fwithdrawn_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vwithdrawnAt\"n\n" +
 	"\x11FailuresForgotten\x12\x1a\n" +
 	"\bfailures\x18\x01 \x01(\x05R\bfailures\x12=\n" +
 	"\fforgotten_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vforgottenAtB9Z7github.com/cqrsflow/cqrsflow/schemas/source/v1;sourcev1b\x06proto3"
@@ -342,27 +400,29 @@ func file_source_v1_events_proto_rawDescGZIP() []byte {
 	return file_source_v1_events_proto_rawDescData
 }
 
-var file_source_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_source_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_source_v1_events_proto_goTypes = []any{
 	(*AttemptBegun)(nil),          // 0: source.v1.AttemptBegun
 	(*AttemptFailed)(nil),         // 1: source.v1.AttemptFailed
 	(*AttemptSucceeded)(nil),      // 2: source.v1.AttemptSucceeded
 	(*AttemptExpired)(nil),        // 3: source.v1.AttemptExpired
-	(*FailuresForgotten)(nil),     // 4: source.v1.FailuresForgotten
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*AttemptWithdrawn)(nil),      // 4: source.v1.AttemptWithdrawn
+	(*FailuresForgotten)(nil),     // 5: source.v1.FailuresForgotten
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
 }
 var file_source_v1_events_proto_depIdxs = []int32{
-	5, // 0: source.v1.AttemptBegun.begun_at:type_name -> google.protobuf.Timestamp
-	5, // 1: source.v1.AttemptBegun.expires_at:type_name -> google.protobuf.Timestamp
-	5, // 2: source.v1.AttemptFailed.failed_at:type_name -> google.protobuf.Timestamp
-	5, // 3: source.v1.AttemptSucceeded.succeeded_at:type_name -> google.protobuf.Timestamp
-	5, // 4: source.v1.AttemptExpired.noticed_at:type_name -> google.protobuf.Timestamp
-	5, // 5: source.v1.FailuresForgotten.forgotten_at:type_name -> google.protobuf.Timestamp
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	6, // 0: source.v1.AttemptBegun.begun_at:type_name -> google.protobuf.Timestamp
+	6, // 1: source.v1.AttemptBegun.expires_at:type_name -> google.protobuf.Timestamp
+	6, // 2: source.v1.AttemptFailed.failed_at:type_name -> google.protobuf.Timestamp
+	6, // 3: source.v1.AttemptSucceeded.succeeded_at:type_name -> google.protobuf.Timestamp
+	6, // 4: source.v1.AttemptExpired.noticed_at:type_name -> google.protobuf.Timestamp
+	6, // 5: source.v1.AttemptWithdrawn.withdrawn_at:type_name -> google.protobuf.Timestamp
+	6, // 6: source.v1.FailuresForgotten.forgotten_at:type_name -> google.protobuf.Timestamp
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_source_v1_events_proto_init() }
@@ -376,7 +436,7 @@ func file_source_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_source_v1_events_proto_rawDesc), len(file_source_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

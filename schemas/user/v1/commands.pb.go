@@ -342,7 +342,7 @@ type CompleteAttempt struct {
 	// The version against which it was verified: the state's credential_version for a password, second_factor_version
 	// otherwise; 0 where there is no user.
 	CredentialVersion int64 `protobuf:"varint,4,opt,name=credential_version,json=credentialVersion,proto3" json:"credential_version,omitempty"`
-	// How it ended: failed or succeeded.
+	// How it ended: failed, succeeded, or withdrawn where nothing was verified, which is not counted.
 	Result string `protobuf:"bytes,5,opt,name=result,proto3" json:"result,omitempty"`
 	// The time step of the code that was accepted: Unix time divided by 30 s.
 	TotpStep int64 `protobuf:"varint,6,opt,name=totp_step,json=totpStep,proto3" json:"totp_step,omitempty"`
@@ -1283,6 +1283,43 @@ func (*ForgetUser) Descriptor() ([]byte, []int) {
 	return file_user_v1_commands_proto_rawDescGZIP(), []int{19}
 }
 
+// CheckUser asks whether the user may go on with what was begun. Nothing happens; the outcome has the state.
+type CheckUser struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckUser) Reset() {
+	*x = CheckUser{}
+	mi := &file_user_v1_commands_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckUser) ProtoMessage() {}
+
+func (x *CheckUser) ProtoReflect() protoreflect.Message {
+	mi := &file_user_v1_commands_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckUser.ProtoReflect.Descriptor instead.
+func (*CheckUser) Descriptor() ([]byte, []int) {
+	return file_user_v1_commands_proto_rawDescGZIP(), []int{20}
+}
+
 var File_user_v1_commands_proto protoreflect.FileDescriptor
 
 const file_user_v1_commands_proto_rawDesc = "" +
@@ -1318,7 +1355,7 @@ const file_user_v1_commands_proto_rawDesc = "" +
 	"\x06factor\x18\x02 \x01(\tB$\xbaH!r\x1fR\bpasswordR\x04totpR\rrecovery_codeR\x06factor\x12\x8d\x01\n" +
 	"\asubject\x18\x03 \x01(\tBs\xbaHp\xba\x01m\n" +
 	"\tstream_id\x126must be 1 to 128 of the characters A-Z a-z 0-9 . _ : -\x1a(this.matches('^[A-Za-z0-9._:-]{1,128}$')R\asubject\x120\n" +
-	"\x06origin\x18\x04 \x01(\v2\x18.cqrsflow.type.v1.OriginR\x06origin\"\x90\a\n" +
+	"\x06origin\x18\x04 \x01(\v2\x18.cqrsflow.type.v1.OriginR\x06origin\"\x9b\a\n" +
 	"\x0fCompleteAttempt\x12\x8c\x01\n" +
 	"\aattempt\x18\x01 \x01(\tBr\xbaHo\xba\x01l\n" +
 	"\n" +
@@ -1326,8 +1363,8 @@ const file_user_v1_commands_proto_rawDesc = "" +
 	"\x06factor\x18\x02 \x01(\tB$\xbaH!r\x1fR\bpasswordR\x04totpR\rrecovery_codeR\x06factor\x12\x8d\x01\n" +
 	"\asubject\x18\x03 \x01(\tBs\xbaHp\xba\x01m\n" +
 	"\tstream_id\x126must be 1 to 128 of the characters A-Z a-z 0-9 . _ : -\x1a(this.matches('^[A-Za-z0-9._:-]{1,128}$')R\asubject\x126\n" +
-	"\x12credential_version\x18\x04 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x11credentialVersion\x120\n" +
-	"\x06result\x18\x05 \x01(\tB\x18\xbaH\x15r\x13R\x06failedR\tsucceededR\x06result\x12\x1b\n" +
+	"\x12credential_version\x18\x04 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x11credentialVersion\x12;\n" +
+	"\x06result\x18\x05 \x01(\tB#\xbaH r\x1eR\x06failedR\tsucceededR\twithdrawnR\x06result\x12\x1b\n" +
 	"\ttotp_step\x18\x06 \x01(\x03R\btotpStep\x12/\n" +
 	"\rrecovery_code\x18\a \x01(\fB\n" +
 	"\xbaH\a\xd8\x01\x01z\x02h R\frecoveryCode\x120\n" +
@@ -1396,7 +1433,8 @@ const file_user_v1_commands_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\tB~\xbaH{\xba\x01x\n" +
 	"\x06reason\x12Kmust be a word such as reported_stolen: 1 to 64 of the characters a-z 0-9 _\x1a!this.matches('^[a-z0-9_]{1,64}$')R\x06reason\"\f\n" +
 	"\n" +
-	"ForgetUserB5Z3github.com/cqrsflow/cqrsflow/schemas/user/v1;userv1b\x06proto3"
+	"ForgetUser\"\v\n" +
+	"\tCheckUserB5Z3github.com/cqrsflow/cqrsflow/schemas/user/v1;userv1b\x06proto3"
 
 var (
 	file_user_v1_commands_proto_rawDescOnce sync.Once
@@ -1410,7 +1448,7 @@ func file_user_v1_commands_proto_rawDescGZIP() []byte {
 	return file_user_v1_commands_proto_rawDescData
 }
 
-var file_user_v1_commands_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_user_v1_commands_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_user_v1_commands_proto_goTypes = []any{
 	(*RegisterUser)(nil),         // 0: user.v1.RegisterUser
 	(*ResendConfirmation)(nil),   // 1: user.v1.ResendConfirmation
@@ -1432,30 +1470,31 @@ var file_user_v1_commands_proto_goTypes = []any{
 	(*UnlockUser)(nil),           // 17: user.v1.UnlockUser
 	(*DisableUser)(nil),          // 18: user.v1.DisableUser
 	(*ForgetUser)(nil),           // 19: user.v1.ForgetUser
-	(*durationpb.Duration)(nil),  // 20: google.protobuf.Duration
-	(*v1.Origin)(nil),            // 21: cqrsflow.type.v1.Origin
-	(*v1.Authentication)(nil),    // 22: cqrsflow.type.v1.Authentication
+	(*CheckUser)(nil),            // 20: user.v1.CheckUser
+	(*durationpb.Duration)(nil),  // 21: google.protobuf.Duration
+	(*v1.Origin)(nil),            // 22: cqrsflow.type.v1.Origin
+	(*v1.Authentication)(nil),    // 23: cqrsflow.type.v1.Authentication
 }
 var file_user_v1_commands_proto_depIdxs = []int32{
-	20, // 0: user.v1.RegisterUser.confirmation_valid_for:type_name -> google.protobuf.Duration
-	21, // 1: user.v1.RegisterUser.origin:type_name -> cqrsflow.type.v1.Origin
-	20, // 2: user.v1.ResendConfirmation.valid_for:type_name -> google.protobuf.Duration
-	21, // 3: user.v1.ResendConfirmation.origin:type_name -> cqrsflow.type.v1.Origin
-	21, // 4: user.v1.ConfirmEmail.origin:type_name -> cqrsflow.type.v1.Origin
-	21, // 5: user.v1.BeginAttempt.origin:type_name -> cqrsflow.type.v1.Origin
-	21, // 6: user.v1.CompleteAttempt.origin:type_name -> cqrsflow.type.v1.Origin
-	21, // 7: user.v1.ChangePassword.origin:type_name -> cqrsflow.type.v1.Origin
-	20, // 8: user.v1.RequestPasswordReset.valid_for:type_name -> google.protobuf.Duration
-	21, // 9: user.v1.RequestPasswordReset.origin:type_name -> cqrsflow.type.v1.Origin
-	21, // 10: user.v1.ResetPassword.origin:type_name -> cqrsflow.type.v1.Origin
-	22, // 11: user.v1.BeginTotpEnrolment.authentication:type_name -> cqrsflow.type.v1.Authentication
-	21, // 12: user.v1.BeginTotpEnrolment.origin:type_name -> cqrsflow.type.v1.Origin
-	22, // 13: user.v1.ActivateTotp.authentication:type_name -> cqrsflow.type.v1.Authentication
-	21, // 14: user.v1.ActivateTotp.origin:type_name -> cqrsflow.type.v1.Origin
-	22, // 15: user.v1.RemoveTotp.authentication:type_name -> cqrsflow.type.v1.Authentication
-	21, // 16: user.v1.RemoveTotp.origin:type_name -> cqrsflow.type.v1.Origin
-	22, // 17: user.v1.ReplaceRecoveryCodes.authentication:type_name -> cqrsflow.type.v1.Authentication
-	21, // 18: user.v1.ReplaceRecoveryCodes.origin:type_name -> cqrsflow.type.v1.Origin
+	21, // 0: user.v1.RegisterUser.confirmation_valid_for:type_name -> google.protobuf.Duration
+	22, // 1: user.v1.RegisterUser.origin:type_name -> cqrsflow.type.v1.Origin
+	21, // 2: user.v1.ResendConfirmation.valid_for:type_name -> google.protobuf.Duration
+	22, // 3: user.v1.ResendConfirmation.origin:type_name -> cqrsflow.type.v1.Origin
+	22, // 4: user.v1.ConfirmEmail.origin:type_name -> cqrsflow.type.v1.Origin
+	22, // 5: user.v1.BeginAttempt.origin:type_name -> cqrsflow.type.v1.Origin
+	22, // 6: user.v1.CompleteAttempt.origin:type_name -> cqrsflow.type.v1.Origin
+	22, // 7: user.v1.ChangePassword.origin:type_name -> cqrsflow.type.v1.Origin
+	21, // 8: user.v1.RequestPasswordReset.valid_for:type_name -> google.protobuf.Duration
+	22, // 9: user.v1.RequestPasswordReset.origin:type_name -> cqrsflow.type.v1.Origin
+	22, // 10: user.v1.ResetPassword.origin:type_name -> cqrsflow.type.v1.Origin
+	23, // 11: user.v1.BeginTotpEnrolment.authentication:type_name -> cqrsflow.type.v1.Authentication
+	22, // 12: user.v1.BeginTotpEnrolment.origin:type_name -> cqrsflow.type.v1.Origin
+	23, // 13: user.v1.ActivateTotp.authentication:type_name -> cqrsflow.type.v1.Authentication
+	22, // 14: user.v1.ActivateTotp.origin:type_name -> cqrsflow.type.v1.Origin
+	23, // 15: user.v1.RemoveTotp.authentication:type_name -> cqrsflow.type.v1.Authentication
+	22, // 16: user.v1.RemoveTotp.origin:type_name -> cqrsflow.type.v1.Origin
+	23, // 17: user.v1.ReplaceRecoveryCodes.authentication:type_name -> cqrsflow.type.v1.Authentication
+	22, // 18: user.v1.ReplaceRecoveryCodes.origin:type_name -> cqrsflow.type.v1.Origin
 	19, // [19:19] is the sub-list for method output_type
 	19, // [19:19] is the sub-list for method input_type
 	19, // [19:19] is the sub-list for extension type_name
@@ -1474,7 +1513,7 @@ func file_user_v1_commands_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_user_v1_commands_proto_rawDesc), len(file_user_v1_commands_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

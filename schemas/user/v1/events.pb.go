@@ -615,6 +615,79 @@ func (x *AttemptExpired) GetNoticedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// AttemptWithdrawn: nothing was verified, and nothing is counted.
+type AttemptWithdrawn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifies the attempt.
+	Attempt string `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// What was to be verified.
+	Factor string `protobuf:"bytes,2,opt,name=factor,proto3" json:"factor,omitempty"`
+	// Which unknown account it is about, where there is no user; empty otherwise.
+	Subject string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
+	// When it was withdrawn (recorded time).
+	WithdrawnAt   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=withdrawn_at,json=withdrawnAt,proto3" json:"withdrawn_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttemptWithdrawn) Reset() {
+	*x = AttemptWithdrawn{}
+	mi := &file_user_v1_events_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttemptWithdrawn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttemptWithdrawn) ProtoMessage() {}
+
+func (x *AttemptWithdrawn) ProtoReflect() protoreflect.Message {
+	mi := &file_user_v1_events_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttemptWithdrawn.ProtoReflect.Descriptor instead.
+func (*AttemptWithdrawn) Descriptor() ([]byte, []int) {
+	return file_user_v1_events_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *AttemptWithdrawn) GetAttempt() string {
+	if x != nil {
+		return x.Attempt
+	}
+	return ""
+}
+
+func (x *AttemptWithdrawn) GetFactor() string {
+	if x != nil {
+		return x.Factor
+	}
+	return ""
+}
+
+func (x *AttemptWithdrawn) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *AttemptWithdrawn) GetWithdrawnAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.WithdrawnAt
+	}
+	return nil
+}
+
 // PasswordRehashed: the same password is stored with other parameters.
 type PasswordRehashed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -628,7 +701,7 @@ type PasswordRehashed struct {
 
 func (x *PasswordRehashed) Reset() {
 	*x = PasswordRehashed{}
-	mi := &file_user_v1_events_proto_msgTypes[7]
+	mi := &file_user_v1_events_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -640,7 +713,7 @@ func (x *PasswordRehashed) String() string {
 func (*PasswordRehashed) ProtoMessage() {}
 
 func (x *PasswordRehashed) ProtoReflect() protoreflect.Message {
-	mi := &file_user_v1_events_proto_msgTypes[7]
+	mi := &file_user_v1_events_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -653,7 +726,7 @@ func (x *PasswordRehashed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PasswordRehashed.ProtoReflect.Descriptor instead.
 func (*PasswordRehashed) Descriptor() ([]byte, []int) {
-	return file_user_v1_events_proto_rawDescGZIP(), []int{7}
+	return file_user_v1_events_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PasswordRehashed) GetCredential() []byte {
@@ -689,7 +762,7 @@ type PasswordChanged struct {
 
 func (x *PasswordChanged) Reset() {
 	*x = PasswordChanged{}
-	mi := &file_user_v1_events_proto_msgTypes[8]
+	mi := &file_user_v1_events_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -701,7 +774,7 @@ func (x *PasswordChanged) String() string {
 func (*PasswordChanged) ProtoMessage() {}
 
 func (x *PasswordChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_user_v1_events_proto_msgTypes[8]
+	mi := &file_user_v1_events_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -714,7 +787,7 @@ func (x *PasswordChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PasswordChanged.ProtoReflect.Descriptor instead.
 func (*PasswordChanged) Descriptor() ([]byte, []int) {
-	return file_user_v1_events_proto_rawDescGZIP(), []int{8}
+	return file_user_v1_events_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PasswordChanged) GetCredential() []byte {
@@ -769,7 +842,7 @@ type PasswordResetRequested struct {
 
 func (x *PasswordResetRequested) Reset() {
 	*x = PasswordResetRequested{}
-	mi := &file_user_v1_events_proto_msgTypes[9]
+	mi := &file_user_v1_events_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -781,7 +854,7 @@ func (x *PasswordResetRequested) String() string {
 func (*PasswordResetRequested) ProtoMessage() {}
 
 func (x *PasswordResetRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_user_v1_events_proto_msgTypes[9]
+	mi := &file_user_v1_events_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -794,7 +867,7 @@ func (x *PasswordResetRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PasswordResetRequested.ProtoReflect.Descriptor instead.
 func (*PasswordResetRequested) Descriptor() ([]byte, []int) {
-	return file_user_v1_events_proto_rawDescGZIP(), []int{9}
+	return file_user_v1_events_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PasswordResetRequested) GetToken() []byte {
@@ -842,7 +915,7 @@ type PasswordReset struct {
 
 func (x *PasswordReset) Reset() {
 	*x = PasswordReset{}
-	mi := &file_user_v1_events_proto_msgTypes[10]
+	mi := &file_user_v1_events_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -854,7 +927,7 @@ func (x *PasswordReset) String() string {
 func (*PasswordReset) ProtoMessage() {}
 
 func (x *PasswordReset) ProtoReflect() protoreflect.Message {
-	mi := &file_user_v1_events_proto_msgTypes[10]
+	mi := &file_user_v1_events_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -867,7 +940,7 @@ func (x *PasswordReset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PasswordReset.ProtoReflect.Descriptor instead.
 func (*PasswordReset) Descriptor() ([]byte, []int) {
-	return file_user_v1_events_proto_rawDescGZIP(), []int{10}
+	return file_user_v1_events_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PasswordReset) GetCredential() []byte {
@@ -917,7 +990,7 @@ type TotpEnrolmentBegun struct {
 
 func (x *TotpEnrolmentBegun) Reset() {
 	*x = TotpEnrolmentBegun{}
-	mi := &file_user_v1_events_proto_msgTypes[11]
+	mi := &file_user_v1_events_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -929,7 +1002,7 @@ func (x *TotpEnrolmentBegun) String() string {
 func (*TotpEnrolmentBegun) ProtoMessage() {}
 
 func (x *TotpEnrolmentBegun) ProtoReflect() protoreflect.Message {
-	mi := &file_user_v1_events_proto_msgTypes[11]
+	mi := &file_user_v1_events_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -942,7 +1015,7 @@ func (x *TotpEnrolmentBegun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TotpEnrolmentBegun.ProtoReflect.Descriptor instead.
 func (*TotpEnrolmentBegun) Descriptor() ([]byte, []int) {
-	return file_user_v1_events_proto_rawDescGZIP(), []int{11}
+	return file_user_v1_events_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TotpEnrolmentBegun) GetSeed() []byte {
@@ -997,7 +1070,7 @@ type TotpActivated struct {
 
 func (x *TotpActivated) Reset() {
 	*x = TotpActivated{}
-	mi := &file_user_v1_events_proto_msgTypes[12]
+	mi := &file_user_v1_events_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1009,7 +1082,7 @@ func (x *TotpActivated) String() string {
 func (*TotpActivated) ProtoMessage() {}
 
 func (x *TotpActivated) ProtoReflect() protoreflect.Message {
-	mi := &file_user_v1_events_proto_msgTypes[12]
+	mi := &file_user_v1_events_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1022,7 +1095,7 @@ func (x *TotpActivated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TotpActivated.ProtoReflect.Descriptor instead.
 func (*TotpActivated) Descriptor() ([]byte, []int) {
-	return file_user_v1_events_proto_rawDescGZIP(), []int{12}
+	return file_user_v1_events_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TotpActivated) GetTotpStep() int64 {
@@ -1068,7 +1141,7 @@ type TotpRemoved struct {
 
 func (x *TotpRemoved) Reset() {
 	*x = TotpRemoved{}
-	mi := &file_user_v1_events_proto_msgTypes[13]
+	mi := &file_user_v1_events_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1153,7 @@ func (x *TotpRemoved) String() string {
 func (*TotpRemoved) ProtoMessage() {}
 
 func (x *TotpRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_user_v1_events_proto_msgTypes[13]
+	mi := &file_user_v1_events_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1093,7 +1166,7 @@ func (x *TotpRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TotpRemoved.ProtoReflect.Descriptor instead.
 func (*TotpRemoved) Descriptor() ([]byte, []int) {
-	return file_user_v1_events_proto_rawDescGZIP(), []int{13}
+	return file_user_v1_events_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TotpRemoved) GetSecondFactorVersion() int64 {
@@ -1132,7 +1205,7 @@ type RecoveryCodesReplaced struct {
 
 func (x *RecoveryCodesReplaced) Reset() {
 	*x = RecoveryCodesReplaced{}
-	mi := &file_user_v1_events_proto_msgTypes[14]
+	mi := &file_user_v1_events_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1144,7 +1217,7 @@ func (x *RecoveryCodesReplaced) String() string {
 func (*RecoveryCodesReplaced) ProtoMessage() {}
 
 func (x *RecoveryCodesReplaced) ProtoReflect() protoreflect.Message {
-	mi := &file_user_v1_events_proto_msgTypes[14]
+	mi := &file_user_v1_events_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1157,7 +1230,7 @@ func (x *RecoveryCodesReplaced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoveryCodesReplaced.ProtoReflect.Descriptor instead.
 func (*RecoveryCodesReplaced) Descriptor() ([]byte, []int) {
-	return file_user_v1_events_proto_rawDescGZIP(), []int{14}
+	return file_user_v1_events_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RecoveryCodesReplaced) GetRecoveryCodes() [][]byte {
@@ -1196,7 +1269,7 @@ type DeviceRemembered struct {
 
 func (x *DeviceRemembered) Reset() {
 	*x = DeviceRemembered{}
-	mi := &file_user_v1_events_proto_msgTypes[15]
+	mi := &file_user_v1_events_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1208,7 +1281,7 @@ func (x *DeviceRemembered) String() string {
 func (*DeviceRemembered) ProtoMessage() {}
 
 func (x *DeviceRemembered) ProtoReflect() protoreflect.Message {
-	mi := &file_user_v1_events_proto_msgTypes[15]
+	mi := &file_user_v1_events_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1221,7 +1294,7 @@ func (x *DeviceRemembered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceRemembered.ProtoReflect.Descriptor instead.
 func (*DeviceRemembered) Descriptor() ([]byte, []int) {
-	return file_user_v1_events_proto_rawDescGZIP(), []int{15}
+	return file_user_v1_events_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DeviceRemembered) GetDevice() []byte {
@@ -1258,7 +1331,7 @@ type DeviceForgotten struct {
 
 func (x *DeviceForgotten) Reset() {
 	*x = DeviceForgotten{}
-	mi := &file_user_v1_events_proto_msgTypes[16]
+	mi := &file_user_v1_events_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1270,7 +1343,7 @@ func (x *DeviceForgotten) String() string {
 func (*DeviceForgotten) ProtoMessage() {}
 
 func (x *DeviceForgotten) ProtoReflect() protoreflect.Message {
-	mi := &file_user_v1_events_proto_msgTypes[16]
+	mi := &file_user_v1_events_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1283,7 +1356,7 @@ func (x *DeviceForgotten) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceForgotten.ProtoReflect.Descriptor instead.
 func (*DeviceForgotten) Descriptor() ([]byte, []int) {
-	return file_user_v1_events_proto_rawDescGZIP(), []int{16}
+	return file_user_v1_events_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DeviceForgotten) GetDevice() []byte {
@@ -1313,7 +1386,7 @@ type RolesSet struct {
 
 func (x *RolesSet) Reset() {
 	*x = RolesSet{}
-	mi := &file_user_v1_events_proto_msgTypes[17]
+	mi := &file_user_v1_events_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1325,7 +1398,7 @@ func (x *RolesSet) String() string {
 func (*RolesSet) ProtoMessage() {}
 
 func (x *RolesSet) ProtoReflect() protoreflect.Message {
-	mi := &file_user_v1_events_proto_msgTypes[17]
+	mi := &file_user_v1_events_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1338,7 +1411,7 @@ func (x *RolesSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolesSet.ProtoReflect.Descriptor instead.
 func (*RolesSet) Descriptor() ([]byte, []int) {
-	return file_user_v1_events_proto_rawDescGZIP(), []int{17}
+	return file_user_v1_events_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RolesSet) GetRoles() []string {
@@ -1368,7 +1441,7 @@ type UserLocked struct {
 
 func (x *UserLocked) Reset() {
 	*x = UserLocked{}
-	mi := &file_user_v1_events_proto_msgTypes[18]
+	mi := &file_user_v1_events_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1380,7 +1453,7 @@ func (x *UserLocked) String() string {
 func (*UserLocked) ProtoMessage() {}
 
 func (x *UserLocked) ProtoReflect() protoreflect.Message {
-	mi := &file_user_v1_events_proto_msgTypes[18]
+	mi := &file_user_v1_events_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1393,7 +1466,7 @@ func (x *UserLocked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserLocked.ProtoReflect.Descriptor instead.
 func (*UserLocked) Descriptor() ([]byte, []int) {
-	return file_user_v1_events_proto_rawDescGZIP(), []int{18}
+	return file_user_v1_events_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *UserLocked) GetReason() string {
@@ -1421,7 +1494,7 @@ type UserUnlocked struct {
 
 func (x *UserUnlocked) Reset() {
 	*x = UserUnlocked{}
-	mi := &file_user_v1_events_proto_msgTypes[19]
+	mi := &file_user_v1_events_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1433,7 +1506,7 @@ func (x *UserUnlocked) String() string {
 func (*UserUnlocked) ProtoMessage() {}
 
 func (x *UserUnlocked) ProtoReflect() protoreflect.Message {
-	mi := &file_user_v1_events_proto_msgTypes[19]
+	mi := &file_user_v1_events_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1446,7 +1519,7 @@ func (x *UserUnlocked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserUnlocked.ProtoReflect.Descriptor instead.
 func (*UserUnlocked) Descriptor() ([]byte, []int) {
-	return file_user_v1_events_proto_rawDescGZIP(), []int{19}
+	return file_user_v1_events_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *UserUnlocked) GetUnlockedAt() *timestamppb.Timestamp {
@@ -1469,7 +1542,7 @@ type UserDisabled struct {
 
 func (x *UserDisabled) Reset() {
 	*x = UserDisabled{}
-	mi := &file_user_v1_events_proto_msgTypes[20]
+	mi := &file_user_v1_events_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1481,7 +1554,7 @@ func (x *UserDisabled) String() string {
 func (*UserDisabled) ProtoMessage() {}
 
 func (x *UserDisabled) ProtoReflect() protoreflect.Message {
-	mi := &file_user_v1_events_proto_msgTypes[20]
+	mi := &file_user_v1_events_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1494,7 +1567,7 @@ func (x *UserDisabled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserDisabled.ProtoReflect.Descriptor instead.
 func (*UserDisabled) Descriptor() ([]byte, []int) {
-	return file_user_v1_events_proto_rawDescGZIP(), []int{20}
+	return file_user_v1_events_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *UserDisabled) GetReason() string {
@@ -1524,7 +1597,7 @@ type UserErased struct {
 
 func (x *UserErased) Reset() {
 	*x = UserErased{}
-	mi := &file_user_v1_events_proto_msgTypes[21]
+	mi := &file_user_v1_events_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1536,7 +1609,7 @@ func (x *UserErased) String() string {
 func (*UserErased) ProtoMessage() {}
 
 func (x *UserErased) ProtoReflect() protoreflect.Message {
-	mi := &file_user_v1_events_proto_msgTypes[21]
+	mi := &file_user_v1_events_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1549,7 +1622,7 @@ func (x *UserErased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserErased.ProtoReflect.Descriptor instead.
 func (*UserErased) Descriptor() ([]byte, []int) {
-	return file_user_v1_events_proto_rawDescGZIP(), []int{21}
+	return file_user_v1_events_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *UserErased) GetEmailClaim() string {
@@ -1620,7 +1693,12 @@ const file_user_v1_events_proto_rawDesc = "" +
 	"\x06factor\x18\x02 \x01(\tR\x06factor\x12\x18\n" +
 	"\asubject\x18\x03 \x01(\tR\asubject\x129\n" +
 	"\n" +
-	"noticed_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tnoticedAt\"o\n" +
+	"noticed_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tnoticedAt\"\x9d\x01\n" +
+	"\x10AttemptWithdrawn\x12\x18\n" +
+	"\aattempt\x18\x01 \x01(\tR\aattempt\x12\x16\n" +
+	"\x06factor\x18\x02 \x01(\tR\x06factor\x12\x18\n" +
+	"\asubject\x18\x03 \x01(\tR\asubject\x12=\n" +
+	"\fwithdrawn_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vwithdrawnAt\"o\n" +
 	"\x10PasswordRehashed\x12\x1e\n" +
 	"\n" +
 	"credential\x18\x01 \x01(\fR\n" +
@@ -1710,7 +1788,7 @@ func file_user_v1_events_proto_rawDescGZIP() []byte {
 	return file_user_v1_events_proto_rawDescData
 }
 
-var file_user_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_user_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_user_v1_events_proto_goTypes = []any{
 	(*UserRegistered)(nil),         // 0: user.v1.UserRegistered
 	(*ConfirmationResent)(nil),     // 1: user.v1.ConfirmationResent
@@ -1719,70 +1797,72 @@ var file_user_v1_events_proto_goTypes = []any{
 	(*AttemptFailed)(nil),          // 4: user.v1.AttemptFailed
 	(*AttemptSucceeded)(nil),       // 5: user.v1.AttemptSucceeded
 	(*AttemptExpired)(nil),         // 6: user.v1.AttemptExpired
-	(*PasswordRehashed)(nil),       // 7: user.v1.PasswordRehashed
-	(*PasswordChanged)(nil),        // 8: user.v1.PasswordChanged
-	(*PasswordResetRequested)(nil), // 9: user.v1.PasswordResetRequested
-	(*PasswordReset)(nil),          // 10: user.v1.PasswordReset
-	(*TotpEnrolmentBegun)(nil),     // 11: user.v1.TotpEnrolmentBegun
-	(*TotpActivated)(nil),          // 12: user.v1.TotpActivated
-	(*TotpRemoved)(nil),            // 13: user.v1.TotpRemoved
-	(*RecoveryCodesReplaced)(nil),  // 14: user.v1.RecoveryCodesReplaced
-	(*DeviceRemembered)(nil),       // 15: user.v1.DeviceRemembered
-	(*DeviceForgotten)(nil),        // 16: user.v1.DeviceForgotten
-	(*RolesSet)(nil),               // 17: user.v1.RolesSet
-	(*UserLocked)(nil),             // 18: user.v1.UserLocked
-	(*UserUnlocked)(nil),           // 19: user.v1.UserUnlocked
-	(*UserDisabled)(nil),           // 20: user.v1.UserDisabled
-	(*UserErased)(nil),             // 21: user.v1.UserErased
-	(*timestamppb.Timestamp)(nil),  // 22: google.protobuf.Timestamp
-	(*v1.Origin)(nil),              // 23: cqrsflow.type.v1.Origin
+	(*AttemptWithdrawn)(nil),       // 7: user.v1.AttemptWithdrawn
+	(*PasswordRehashed)(nil),       // 8: user.v1.PasswordRehashed
+	(*PasswordChanged)(nil),        // 9: user.v1.PasswordChanged
+	(*PasswordResetRequested)(nil), // 10: user.v1.PasswordResetRequested
+	(*PasswordReset)(nil),          // 11: user.v1.PasswordReset
+	(*TotpEnrolmentBegun)(nil),     // 12: user.v1.TotpEnrolmentBegun
+	(*TotpActivated)(nil),          // 13: user.v1.TotpActivated
+	(*TotpRemoved)(nil),            // 14: user.v1.TotpRemoved
+	(*RecoveryCodesReplaced)(nil),  // 15: user.v1.RecoveryCodesReplaced
+	(*DeviceRemembered)(nil),       // 16: user.v1.DeviceRemembered
+	(*DeviceForgotten)(nil),        // 17: user.v1.DeviceForgotten
+	(*RolesSet)(nil),               // 18: user.v1.RolesSet
+	(*UserLocked)(nil),             // 19: user.v1.UserLocked
+	(*UserUnlocked)(nil),           // 20: user.v1.UserUnlocked
+	(*UserDisabled)(nil),           // 21: user.v1.UserDisabled
+	(*UserErased)(nil),             // 22: user.v1.UserErased
+	(*timestamppb.Timestamp)(nil),  // 23: google.protobuf.Timestamp
+	(*v1.Origin)(nil),              // 24: cqrsflow.type.v1.Origin
 }
 var file_user_v1_events_proto_depIdxs = []int32{
-	22, // 0: user.v1.UserRegistered.confirmation_expires_at:type_name -> google.protobuf.Timestamp
-	23, // 1: user.v1.UserRegistered.origin:type_name -> cqrsflow.type.v1.Origin
-	22, // 2: user.v1.UserRegistered.registered_at:type_name -> google.protobuf.Timestamp
-	22, // 3: user.v1.ConfirmationResent.expires_at:type_name -> google.protobuf.Timestamp
-	23, // 4: user.v1.ConfirmationResent.origin:type_name -> cqrsflow.type.v1.Origin
-	22, // 5: user.v1.ConfirmationResent.resent_at:type_name -> google.protobuf.Timestamp
-	23, // 6: user.v1.EmailConfirmed.origin:type_name -> cqrsflow.type.v1.Origin
-	22, // 7: user.v1.EmailConfirmed.confirmed_at:type_name -> google.protobuf.Timestamp
-	23, // 8: user.v1.AttemptBegun.origin:type_name -> cqrsflow.type.v1.Origin
-	22, // 9: user.v1.AttemptBegun.begun_at:type_name -> google.protobuf.Timestamp
-	22, // 10: user.v1.AttemptBegun.expires_at:type_name -> google.protobuf.Timestamp
-	23, // 11: user.v1.AttemptFailed.origin:type_name -> cqrsflow.type.v1.Origin
-	22, // 12: user.v1.AttemptFailed.failed_at:type_name -> google.protobuf.Timestamp
-	23, // 13: user.v1.AttemptSucceeded.origin:type_name -> cqrsflow.type.v1.Origin
-	22, // 14: user.v1.AttemptSucceeded.succeeded_at:type_name -> google.protobuf.Timestamp
-	22, // 15: user.v1.AttemptExpired.noticed_at:type_name -> google.protobuf.Timestamp
-	22, // 16: user.v1.PasswordRehashed.rehashed_at:type_name -> google.protobuf.Timestamp
-	23, // 17: user.v1.PasswordChanged.origin:type_name -> cqrsflow.type.v1.Origin
-	22, // 18: user.v1.PasswordChanged.changed_at:type_name -> google.protobuf.Timestamp
-	22, // 19: user.v1.PasswordResetRequested.expires_at:type_name -> google.protobuf.Timestamp
-	23, // 20: user.v1.PasswordResetRequested.origin:type_name -> cqrsflow.type.v1.Origin
-	22, // 21: user.v1.PasswordResetRequested.requested_at:type_name -> google.protobuf.Timestamp
-	23, // 22: user.v1.PasswordReset.origin:type_name -> cqrsflow.type.v1.Origin
-	22, // 23: user.v1.PasswordReset.reset_at:type_name -> google.protobuf.Timestamp
-	22, // 24: user.v1.TotpEnrolmentBegun.expires_at:type_name -> google.protobuf.Timestamp
-	23, // 25: user.v1.TotpEnrolmentBegun.origin:type_name -> cqrsflow.type.v1.Origin
-	22, // 26: user.v1.TotpEnrolmentBegun.begun_at:type_name -> google.protobuf.Timestamp
-	23, // 27: user.v1.TotpActivated.origin:type_name -> cqrsflow.type.v1.Origin
-	22, // 28: user.v1.TotpActivated.activated_at:type_name -> google.protobuf.Timestamp
-	23, // 29: user.v1.TotpRemoved.origin:type_name -> cqrsflow.type.v1.Origin
-	22, // 30: user.v1.TotpRemoved.removed_at:type_name -> google.protobuf.Timestamp
-	23, // 31: user.v1.RecoveryCodesReplaced.origin:type_name -> cqrsflow.type.v1.Origin
-	22, // 32: user.v1.RecoveryCodesReplaced.replaced_at:type_name -> google.protobuf.Timestamp
-	22, // 33: user.v1.DeviceRemembered.remembered_at:type_name -> google.protobuf.Timestamp
-	22, // 34: user.v1.DeviceForgotten.forgotten_at:type_name -> google.protobuf.Timestamp
-	22, // 35: user.v1.RolesSet.set_at:type_name -> google.protobuf.Timestamp
-	22, // 36: user.v1.UserLocked.locked_at:type_name -> google.protobuf.Timestamp
-	22, // 37: user.v1.UserUnlocked.unlocked_at:type_name -> google.protobuf.Timestamp
-	22, // 38: user.v1.UserDisabled.disabled_at:type_name -> google.protobuf.Timestamp
-	22, // 39: user.v1.UserErased.erased_at:type_name -> google.protobuf.Timestamp
-	40, // [40:40] is the sub-list for method output_type
-	40, // [40:40] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	23, // 0: user.v1.UserRegistered.confirmation_expires_at:type_name -> google.protobuf.Timestamp
+	24, // 1: user.v1.UserRegistered.origin:type_name -> cqrsflow.type.v1.Origin
+	23, // 2: user.v1.UserRegistered.registered_at:type_name -> google.protobuf.Timestamp
+	23, // 3: user.v1.ConfirmationResent.expires_at:type_name -> google.protobuf.Timestamp
+	24, // 4: user.v1.ConfirmationResent.origin:type_name -> cqrsflow.type.v1.Origin
+	23, // 5: user.v1.ConfirmationResent.resent_at:type_name -> google.protobuf.Timestamp
+	24, // 6: user.v1.EmailConfirmed.origin:type_name -> cqrsflow.type.v1.Origin
+	23, // 7: user.v1.EmailConfirmed.confirmed_at:type_name -> google.protobuf.Timestamp
+	24, // 8: user.v1.AttemptBegun.origin:type_name -> cqrsflow.type.v1.Origin
+	23, // 9: user.v1.AttemptBegun.begun_at:type_name -> google.protobuf.Timestamp
+	23, // 10: user.v1.AttemptBegun.expires_at:type_name -> google.protobuf.Timestamp
+	24, // 11: user.v1.AttemptFailed.origin:type_name -> cqrsflow.type.v1.Origin
+	23, // 12: user.v1.AttemptFailed.failed_at:type_name -> google.protobuf.Timestamp
+	24, // 13: user.v1.AttemptSucceeded.origin:type_name -> cqrsflow.type.v1.Origin
+	23, // 14: user.v1.AttemptSucceeded.succeeded_at:type_name -> google.protobuf.Timestamp
+	23, // 15: user.v1.AttemptExpired.noticed_at:type_name -> google.protobuf.Timestamp
+	23, // 16: user.v1.AttemptWithdrawn.withdrawn_at:type_name -> google.protobuf.Timestamp
+	23, // 17: user.v1.PasswordRehashed.rehashed_at:type_name -> google.protobuf.Timestamp
+	24, // 18: user.v1.PasswordChanged.origin:type_name -> cqrsflow.type.v1.Origin
+	23, // 19: user.v1.PasswordChanged.changed_at:type_name -> google.protobuf.Timestamp
+	23, // 20: user.v1.PasswordResetRequested.expires_at:type_name -> google.protobuf.Timestamp
+	24, // 21: user.v1.PasswordResetRequested.origin:type_name -> cqrsflow.type.v1.Origin
+	23, // 22: user.v1.PasswordResetRequested.requested_at:type_name -> google.protobuf.Timestamp
+	24, // 23: user.v1.PasswordReset.origin:type_name -> cqrsflow.type.v1.Origin
+	23, // 24: user.v1.PasswordReset.reset_at:type_name -> google.protobuf.Timestamp
+	23, // 25: user.v1.TotpEnrolmentBegun.expires_at:type_name -> google.protobuf.Timestamp
+	24, // 26: user.v1.TotpEnrolmentBegun.origin:type_name -> cqrsflow.type.v1.Origin
+	23, // 27: user.v1.TotpEnrolmentBegun.begun_at:type_name -> google.protobuf.Timestamp
+	24, // 28: user.v1.TotpActivated.origin:type_name -> cqrsflow.type.v1.Origin
+	23, // 29: user.v1.TotpActivated.activated_at:type_name -> google.protobuf.Timestamp
+	24, // 30: user.v1.TotpRemoved.origin:type_name -> cqrsflow.type.v1.Origin
+	23, // 31: user.v1.TotpRemoved.removed_at:type_name -> google.protobuf.Timestamp
+	24, // 32: user.v1.RecoveryCodesReplaced.origin:type_name -> cqrsflow.type.v1.Origin
+	23, // 33: user.v1.RecoveryCodesReplaced.replaced_at:type_name -> google.protobuf.Timestamp
+	23, // 34: user.v1.DeviceRemembered.remembered_at:type_name -> google.protobuf.Timestamp
+	23, // 35: user.v1.DeviceForgotten.forgotten_at:type_name -> google.protobuf.Timestamp
+	23, // 36: user.v1.RolesSet.set_at:type_name -> google.protobuf.Timestamp
+	23, // 37: user.v1.UserLocked.locked_at:type_name -> google.protobuf.Timestamp
+	23, // 38: user.v1.UserUnlocked.unlocked_at:type_name -> google.protobuf.Timestamp
+	23, // 39: user.v1.UserDisabled.disabled_at:type_name -> google.protobuf.Timestamp
+	23, // 40: user.v1.UserErased.erased_at:type_name -> google.protobuf.Timestamp
+	41, // [41:41] is the sub-list for method output_type
+	41, // [41:41] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_user_v1_events_proto_init() }
@@ -1796,7 +1876,7 @@ func file_user_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_user_v1_events_proto_rawDesc), len(file_user_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

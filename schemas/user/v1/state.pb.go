@@ -526,7 +526,11 @@ type UserState struct {
 	// The known devices, the longest known first; at most 10.
 	Devices []*Device `protobuf:"bytes,21,rep,name=devices,proto3" json:"devices,omitempty"`
 	// Where there is no user: the accounts that were tried last, the latest last; at most 64.
-	Unknown       []*Unknown `protobuf:"bytes,22,rep,name=unknown,proto3" json:"unknown,omitempty"`
+	Unknown []*Unknown `protobuf:"bytes,22,rep,name=unknown,proto3" json:"unknown,omitempty"`
+	// Sessions whose authentication is not later than this have ended, but for session_kept; unset where none has.
+	SessionsEndedAt *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=sessions_ended_at,json=sessionsEndedAt,proto3" json:"sessions_ended_at,omitempty"`
+	// The stream ID of the session that stays; empty for none.
+	SessionKept   string `protobuf:"bytes,24,opt,name=session_kept,json=sessionKept,proto3" json:"session_kept,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -715,6 +719,20 @@ func (x *UserState) GetUnknown() []*Unknown {
 	return nil
 }
 
+func (x *UserState) GetSessionsEndedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SessionsEndedAt
+	}
+	return nil
+}
+
+func (x *UserState) GetSessionKept() string {
+	if x != nil {
+		return x.SessionKept
+	}
+	return ""
+}
+
 var File_user_v1_state_proto protoreflect.FileDescriptor
 
 const file_user_v1_state_proto_rawDesc = "" +
@@ -748,7 +766,7 @@ const file_user_v1_state_proto_rawDesc = "" +
 	"\x06Device\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\fR\x06device\x12\x14\n" +
 	"\x05label\x18\x02 \x01(\fR\x05label\x12?\n" +
-	"\rremembered_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\frememberedAt\"\xd0\a\n" +
+	"\rremembered_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\frememberedAt\"\xbb\b\n" +
 	"\tUserState\x12+\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x13.user.v1.UserStatusR\x06status\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x120\n" +
@@ -775,7 +793,9 @@ const file_user_v1_state_proto_rawDesc = "" +
 	"\x0erecovery_codes\x18\x13 \x03(\fR\rrecoveryCodes\x123\n" +
 	"\rsecond_factor\x18\x14 \x01(\v2\x0e.user.v1.GuardR\fsecondFactor\x12)\n" +
 	"\adevices\x18\x15 \x03(\v2\x0f.user.v1.DeviceR\adevices\x12*\n" +
-	"\aunknown\x18\x16 \x03(\v2\x10.user.v1.UnknownR\aunknown*\xa7\x01\n" +
+	"\aunknown\x18\x16 \x03(\v2\x10.user.v1.UnknownR\aunknown\x12F\n" +
+	"\x11sessions_ended_at\x18\x17 \x01(\v2\x1a.google.protobuf.TimestampR\x0fsessionsEndedAt\x12!\n" +
+	"\fsession_kept\x18\x18 \x01(\tR\vsessionKept*\xa7\x01\n" +
 	"\n" +
 	"UserStatus\x12\x1b\n" +
 	"\x17USER_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n" +
@@ -832,11 +852,12 @@ var file_user_v1_state_proto_depIdxs = []int32{
 	2,  // 18: user.v1.UserState.second_factor:type_name -> user.v1.Guard
 	6,  // 19: user.v1.UserState.devices:type_name -> user.v1.Device
 	3,  // 20: user.v1.UserState.unknown:type_name -> user.v1.Unknown
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	8,  // 21: user.v1.UserState.sessions_ended_at:type_name -> google.protobuf.Timestamp
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_user_v1_state_proto_init() }

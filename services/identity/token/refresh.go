@@ -1,7 +1,6 @@
 package token
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/rand"
@@ -89,13 +88,5 @@ func (r Refresh) aead() cipher.AEAD {
 	if err != nil {
 		panic(err) // only for lengths that are not ours
 	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		panic(err)
-	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		panic(err)
-	}
-	return aead
+	return secret.AEAD(key)
 }

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/cqrsflow/cqrsflow/internal/secret"
 )
 
 func TestCache(t *testing.T) {
 	at := time.Unix(1e9, 0)
 	c := newCache(3, TTL, func() time.Time { return at })
-	aead := newAEAD(make([]byte, keyBytes))
+	aead := secret.AEAD(make([]byte, keyBytes))
 	load := func(user string) { c.put(user, aead, c.begin()) }
 	for i := range 10 {
 		load(fmt.Sprint(i))

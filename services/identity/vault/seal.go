@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
 	"encoding/binary"
@@ -12,21 +11,9 @@ import (
 
 const (
 	keyBytes = 32
-	// format begins everything that is sealed; docs/format/vault.md is about it.
+	// format begins everything that is sealed; docs/format/identity.md is about it.
 	format = 1
 )
-
-func newAEAD(key []byte) cipher.AEAD {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		panic(err) // only for lengths that are not ours
-	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		panic(err)
-	}
-	return aead
-}
 
 // seal encrypts: one byte of format, a random nonce of 12 bytes, then AES-256-GCM. What is sealed for one purpose and names
 // opens for no other.

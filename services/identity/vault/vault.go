@@ -131,7 +131,7 @@ func (v *Vault) key(ctx context.Context, user string) (cipher.AEAD, error) {
 	if err != nil {
 		return nil, err
 	}
-	aead := newAEAD(plain)
+	aead := secret.AEAD(plain)
 	v.cache.put(user, aead, loading)
 	return aead, nil
 }
@@ -150,7 +150,7 @@ func (v *Vault) makeKey(ctx context.Context, user string) error {
 
 func (v *Vault) wrap(user string, key []byte) (kek string, wrapped []byte) {
 	id, k := v.keks.Current()
-	return id, seal(newAEAD(k), key, "key", user, id)
+	return id, seal(secret.AEAD(k), key, "key", user, id)
 }
 
 func (v *Vault) unwrap(user, kek string, wrapped []byte) ([]byte, error) {
@@ -158,7 +158,7 @@ func (v *Vault) unwrap(user, kek string, wrapped []byte) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: the key is wrapped by the key-encryption key %s, which is not configured (configured: %s)", event.ErrConfig, kek, v.keks)
 	}
-	key, err := open(newAEAD(k), wrapped, "key", user, kek)
+	key, err := open(secret.AEAD(k), wrapped, "key", user, kek)
 	if err != nil {
 		// Not undecodable: the field may be whole. Most likely another key has got the same ID.
 		return nil, fmt.Errorf("%w: the key-encryption key %s is not the one that wrapped the key", event.ErrConfig, kek)

@@ -1,0 +1,67 @@
+package identity
+
+import (
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// sourceOf is the address that a request came from: the connection's, or what a trusted proxy says. Of a chain of proxies it is
+// the last one that is not trusted; what stands before it, its client may have made up. The zero Addr where it is unknown.
+func (s *Service) sourceOf(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	addr := peer.Addr().Unmap()
+	if !s.trusted(addr) {
+		return addr
+	}
+	hops := forwarded(r.Header, s.cfg.ForwardedBy)
+	for _, hop := range slices.Backward(hops) {
+		next, err := parseHop(hop)
+		if err != nil {
+			return addr // a proxy that says nothing readable speaks for itself
+		}
+		if addr = next; !s.trusted(addr) {
+			return addr
+		}
+	}
+	return addr
+}
+
+func (s *Service) trusted(a netip.Addr) bool {
+	return slices.ContainsFunc(s.cfg.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// forwarded lists the hops of the header, the nearest last. The other header is not looked at: a proxy that does not know it
+// hands on what its client wrote there.
+func forwarded(h http.Header, by string) []string {
+	var hops []string
+	if by == XForwardedFor {
+		for part := range strings.SplitSeq(strings.Join(h.Values("X-Forwarded-For"), ","), ",") {
+			hops = append(hops, strings.TrimSpace(part))
+		}
+		return hops
+	}
+	for part := range strings.SplitSeq(strings.Join(h.Values("Forwarded"), ","), ",") { // RFC 7239
+		hop := ""
+		for pair := range strings.SplitSeq(part, ";") {
+			if name, value, _ := strings.Cut(strings.TrimSpace(pair), "="); strings.EqualFold(name, "for") {
+				hop = strings.Trim(value, `"`)
+			}
+		}
+		hops = append(hops, hop)
+	}
+	return hops
+}
+
+// parseHop reads an address, with a port or not, IPv6 in brackets or not.
+func parseHop(s string) (netip.Addr, error) {
+	if a, err := netip.ParseAddrPort(s); err == nil {
+		return a.Addr().Unmap(), nil
+	}
+	a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"))
+	return a.Unmap(), err
+}
