@@ -53,7 +53,8 @@ func (p *process) startAPI(_ context.Context, port *publicPort) error {
 		return err
 	}
 	p.group.Go(lifecycle.Last, "checkpoint waiter", waiter.Run)
-	c := api.Config{Aggregates: aggregates.Open(), Commands: p.publisher, MaxBody: int64(p.cfg.Roles.MaxBody), Logger: p.log}
+	c := api.Config{Aggregates: aggregates.Open(), Commands: p.publisher, Partitions: p.publisher.Partitions, MaxBody: int64(p.cfg.Roles.MaxBody),
+		Logger: p.log}
 	c.MaxBatchBody = max(16<<20, c.MaxBody)
 	c.ReadPostgres(pool, waiter)
 	c.Search = p.search.reader

@@ -68,6 +68,8 @@ type Config struct {
 	// Aggregates are the registered types. Required.
 	Aggregates []*decider.Type
 	Commands   Commands
+	// Partitions is how many partitions the topics of an aggregate type have: positions in others are refused. Nil: none is.
+	Partitions func(aggregate string) int32
 	Orders     Orders
 	Customers  Customers
 	Sales      DailySales

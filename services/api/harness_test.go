@@ -269,7 +269,7 @@ func newFixture(t testing.TB, changes ...func(*Config)) *fixture {
 		f.models[name] = &readModel{}
 		progress[name] = f.models[name]
 	}
-	cfg := Config{Aggregates: all, Commands: f.processor, Orders: f.orders, Customers: f.customers, Sales: sales{}, History: f.history,
+	cfg := Config{Aggregates: all, Commands: f.processor, Partitions: func(string) int32 { return 12 }, Orders: f.orders, Customers: f.customers, Sales: sales{}, History: f.history,
 		Search: f.search, Parked: f.parked, Progress: progress,
 		Logger: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	for _, change := range changes {
