@@ -25,8 +25,8 @@ type Plan struct {
 	Unit       string           `json:"unit"`
 	Variants   []assign.Variant `json:"variants"`
 	Coverage   *int             `json:"coverage,omitempty"`
-	Primary    Metric           `json:"primary"`
-	Guardrails []Metric         `json:"guardrails,omitempty"`
+	Primary    PlanMetric       `json:"primary"`
+	Guardrails []PlanMetric     `json:"guardrails,omitempty"`
 	Effect     float64          `json:"effect,omitempty"`
 	Alpha      float64          `json:"alpha,omitempty"`
 	Power      float64          `json:"power,omitempty"`
@@ -39,8 +39,8 @@ type Plan struct {
 	BeforePlan int              `json:"beforePlan,omitempty"`
 }
 
-// Metric says what is measured of a unit, and where.
-type Metric struct {
+// PlanMetric says what is measured of a unit, and where.
+type PlanMetric struct {
 	Name  string     `json:"name"`
 	Kind  stats.Kind `json:"kind"`
 	Lower bool       `json:"lower,omitempty"`
@@ -57,7 +57,7 @@ type Metric struct {
 }
 
 // Metrics are the primary one, then the guardrails.
-func (p *Plan) Metrics() []Metric { return append([]Metric{p.Primary}, p.Guardrails...) }
+func (p *Plan) Metrics() []PlanMetric { return append([]PlanMetric{p.Primary}, p.Guardrails...) }
 
 // RunIn reports whether there is nothing to compare: one variant alone measures what there is.
 func (p *Plan) RunIn() bool { return len(p.Variants) == 1 }
@@ -84,7 +84,7 @@ func (p *Plan) Stats() stats.Plan {
 	return out
 }
 
-func (m Metric) stats() stats.Metric {
+func (m PlanMetric) stats() stats.Metric {
 	return stats.Metric{Name: m.Name, Kind: m.Kind, Lower: m.Lower, CUPED: m.CUPED, Binary: stats.Binary{Before: m.CUPED && m.Kind == stats.Conversion}}
 }
 

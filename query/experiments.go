@@ -16,7 +16,7 @@ import (
 )
 
 // ExperimentsModel is the read model of Experiments. It reads every aggregate type whose variants can be tried.
-var ExperimentsModel = Model{Name: "experiments"}
+var ExperimentsModel = Model{Name: "experiments", Aggregates: []string{"experiment", "order", "customer"}}
 
 // Experiment is a row of the read model experiments.
 type Experiment struct {

@@ -50,7 +50,7 @@ const metricValues = `WITH seen AS (` + seenUnits + `),
 	FROM seen LEFT JOIN sums USING (unit) ORDER BY unit`
 
 // values calls f with every unit and its value in a metric.
-func (m *measuring) values(metric experiment.Metric, f func(results.Value) error) error {
+func (m *measuring) values(metric experiment.PlanMetric, f func(results.Value) error) error {
 	source, field := metric.Event, metric.Field
 	if source == "" {
 		source, field = "posted", metric.Name

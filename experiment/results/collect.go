@@ -63,7 +63,7 @@ func (c *Collector) in(s Seen) (int, bool) {
 
 // Moments sums up the values of a metric: of each variant in the plan's order, over all units that have not crossed. A variant of
 // which nothing was measured has none. Errors wrap event.ErrInvalid.
-func (c *Collector) Moments(m experiment.Metric, values func(func(Value) error) error) ([]stats.Moments, error) {
+func (c *Collector) Moments(m experiment.PlanMetric, values func(func(Value) error) error) ([]stats.Moments, error) {
 	s := summing{metric: m, moments: make([]stats.Moments, len(c.units)), measured: make([]bool, len(c.units)), limits: stats.Unlimited()}
 	if m.Cap > 0 {
 		s.limits = stats.Above(m.Cap)
@@ -82,7 +82,7 @@ func (c *Collector) Moments(m experiment.Metric, values func(func(Value) error) 
 
 // summing is one metric on its way. With a quantile for a limit, all units are kept until it is known.
 type summing struct {
-	metric   experiment.Metric
+	metric   experiment.PlanMetric
 	limits   stats.Limits
 	moments  []stats.Moments
 	measured []bool

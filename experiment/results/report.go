@@ -100,7 +100,7 @@ func New(id string, s experiment.State, c *Collector, moments map[string][]stats
 	return r, nil
 }
 
-func measuredOf(m experiment.Metric, variant string, got stats.Moments) Measured {
+func measuredOf(m experiment.PlanMetric, variant string, got stats.Moments) Measured {
 	out := Measured{Metric: m.Name, Variant: variant, Units: got.N, Mean: got.Mean[0]}
 	if m.Kind == stats.Ratio {
 		if out.Mean = 0; got.Mean[1] != 0 {
