@@ -15,6 +15,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/query"
 	"github.com/cqrsflow/cqrsflow/services/api"
 	"github.com/cqrsflow/cqrsflow/services/httpserver"
+	"github.com/cqrsflow/cqrsflow/topology"
 )
 
 // publicPort is the public HTTP port, taken before there is anything to serve: a taken port is found before
@@ -55,8 +56,12 @@ func (p *process) startAPI(_ context.Context, port *publicPort) error {
 		return err
 	}
 	p.group.Go(lifecycle.Last, "checkpoint waiter", waiter.Run)
-	c := api.Config{Aggregates: aggregates.Open(), Commands: p.publisher, Partitions: p.publisher.Partitions, MaxBody: int64(p.cfg.Roles.MaxBody),
-		Logger: p.log}
+	c := api.Config{Aggregates: aggregates.Open(), Commands: p.publisher, Partitions: p.publisher.Partitions,
+		MaxBody: int64(p.cfg.Roles.MaxBody), Logger: p.log}
+	for _, t := range aggregates.All() {
+		names := topology.TopicsOf(p.cfg.General.Prefix, t.Name)
+		c.Topics = append(c.Topics, api.Topics{Type: t, Commands: names.Commands, Events: names.Events, Outcomes: names.Outcomes})
+	}
 	c.MaxBatchBody = max(16<<20, c.MaxBody)
 	c.ReadPostgres(pool, waiter)
 	c.Search = p.search.reader

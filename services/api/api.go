@@ -12,6 +12,7 @@ type API struct {
 	// collections are the words that can follow /v1/.
 	collections map[string]bool
 	openapi     []byte
+	asyncapi    []byte
 	docs        []byte
 }
 
@@ -83,6 +84,9 @@ func (a *API) route() {
 		add(route{method: http.MethodPost, path: "/v1/commands", handle: a.postBatch, describe: describeBatch})
 	}
 	get("/openapi.json", a.serveOpenAPI, nil)
+	if len(a.cfg.Topics) > 0 {
+		get("/asyncapi.json", a.serveAsyncAPI, nil)
+	}
 	get("/docs", a.serveDocs, nil)
 }
 
@@ -90,6 +94,8 @@ func (a *API) serveOpenAPI(c *call) error { return c.writeStatic("application/js
 
 // pagePolicy: everything is in the page: nothing may be fetched from anywhere, and nothing runs.
 const pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+
+func (a *API) serveAsyncAPI(c *call) error { return c.writeStatic("application/json", a.asyncapi) }
 
 func (a *API) serveDocs(c *call) error {
 	c.w.Header().Set("Content-Security-Policy", pagePolicy)

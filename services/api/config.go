@@ -83,11 +83,19 @@ type Parked interface {
 	ParkedStream(ctx context.Context, projection, aggregate string, stream event.StreamID) (bool, error)
 }
 
+// Topics name an aggregate type's topics.
+type Topics struct {
+	Type                       *decider.Type
+	Commands, Events, Outcomes string
+}
+
 // Config is what the API serves. What is nil has no endpoints; at least one thing must be there.
 type Config struct {
 	// Aggregates are the registered types. Required.
 	Aggregates []*decider.Type
-	Commands   Commands
+	// Topics are what the AsyncAPI document describes; none, no document.
+	Topics   []Topics
+	Commands Commands
 	// Partitions is how many partitions the topics of an aggregate type have: positions in others are refused. Nil: none is.
 	Partitions func(aggregate string) int32
 	Orders     Orders

@@ -55,6 +55,9 @@ func (a *API) document() error {
 	if a.openapi, err = json.MarshalIndent(d.openapi, "", "  "); err != nil {
 		return fmt.Errorf("OpenAPI document: %w", err)
 	}
+	if a.asyncapi, err = asyncAPI(a.cfg.Topics); err != nil {
+		return err
+	}
 	a.docs, err = d.page()
 	return err
 }
