@@ -101,10 +101,8 @@ func newWorker(p *Processor, n int) *worker {
 		}
 	}
 	w.step.who = gate{keys: p.cfg.Principals, lenient: p.cfg.UnprovenAnonymous, authorize: p.cfg.Authorize}
-	if p.cfg.Principals != nil {
-		// Whoever signed a command has signed its variant.
-		w.step.signed = func(c *event.Command) bool { return c.Principal != "" }
-	}
+	// Whoever signed a command has signed its variant. Without keys nobody is told from another: whoever may publish may choose.
+	w.step.signed = func(c *event.Command) bool { return p.cfg.Principals == nil || c.Principal != "" }
 	w.step.assigned = func(part *partition, result string) {
 		if h := p.cfg.Hooks.Variant; h != nil {
 			h(part.typ.Name, result)
