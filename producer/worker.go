@@ -99,6 +99,7 @@ func newWorker(p *Processor, n int) *worker {
 			h(part.typ.Name)
 		}
 	}
+	w.step.traces = traces{tracer: p.cfg.Tracer, group: p.cfg.Group}
 	w.step.who = gate{keys: p.cfg.Principals, lenient: p.cfg.UnprovenAnonymous, authorize: p.cfg.Authorize}
 	if p.cfg.Principals != nil {
 		// Whoever signed a command has signed its variant.
@@ -307,6 +308,7 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 	began := time.Now()
 	w.enter()
 	defer w.leave()
+	defer func() { w.step.traces.end(committed && err == nil) }()
 	reuse := w.enc.Forget // records may still be in use, unless we know better
 	defer func() { reuse() }()
 	if err := sess.Begin(); err != nil {
