@@ -178,8 +178,8 @@ func (a *API) command(c *call, ct decider.CommandType, id event.StreamID, key st
 	if key == "" {
 		key = newCommandID()
 	}
-	return event.Command{ID: key, Type: ct.Type, Stream: id, ExpectedVersion: expected, CorrelationID: c.trace.requestID,
-		TraceParent: c.trace.parent, ReturnState: true}
+	return event.Command{ID: key, Type: ct.Type, Stream: id, ExpectedVersion: expected, CorrelationID: c.trace.RequestID,
+		TraceParent: c.trace.Parent, ReturnState: true}
 }
 
 // encodeCommand reads a body as JSON and writes it as the codec's own bytes, so that the same command

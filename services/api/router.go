@@ -8,6 +8,7 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/services/trace"
 )
 
 // route is an operation: where it is, what it takes and who handles it. http.ServeMux would do the
@@ -30,7 +31,7 @@ type call struct {
 	// conn is what the server gave: reading too large a body tells it to close the connection.
 	conn   http.ResponseWriter
 	r      *http.Request
-	trace  trace
+	trace  trace.Context
 	vars   map[string]string
 	params *params
 	// aggregate is set where the path has {aggregates}, stream where it has {id}.

@@ -1,4 +1,5 @@
-package api
+// Package trace takes over the trace of a request, so that every service names it alike.
+package trace
 
 import (
 	"crypto/rand"
@@ -7,33 +8,36 @@ import (
 	"strings"
 )
 
-// trace is the W3C trace context of a request (https://www.w3.org/TR/trace-context/): the caller's trace,
+// Context is the W3C trace context of a request (https://www.w3.org/TR/trace-context/): the caller's trace,
 // or a new one, with a span of this request.
-type trace struct {
-	traceID string
-	// parent is the traceparent to hand on.
-	parent string
-	// requestID is X-Request-Id where the caller sent one that is fit for logs.
-	requestID string
+type Context struct {
+	TraceID string
+	// Parent is the traceparent to hand on.
+	Parent string
+	// RequestID is X-Request-Id where the caller sent one that is fit for logs.
+	RequestID string
+	// Continued says that the trace is the caller's.
+	Continued bool
 }
 
-func traceOf(h http.Header) trace {
-	t := trace{requestID: requestID(h)}
+// Of reads a request's header.
+func Of(h http.Header) Context {
+	t := Context{RequestID: requestID(h)}
 	var span [8]byte
-	rand.Read(span[:])
-	id, flags, ok := parseTraceParent(h.Values("Traceparent"))
+	_, _ = rand.Read(span[:]) // it never fails
+	id, flags, ok := parseParent(h.Values("Traceparent"))
 	if !ok {
 		var fresh [16]byte
-		rand.Read(fresh[:])
+		_, _ = rand.Read(fresh[:])
 		id, flags = hex.EncodeToString(fresh[:]), "00"
 	}
-	t.traceID = id
-	t.parent = "00-" + id + "-" + hex.EncodeToString(span[:]) + "-" + flags
+	t.TraceID, t.Continued = id, ok
+	t.Parent = "00-" + id + "-" + hex.EncodeToString(span[:]) + "-" + flags
 	return t
 }
 
-// parseTraceParent reads version-traceid-parentid-flags. Later versions may have more fields after these.
-func parseTraceParent(values []string) (traceID, flags string, ok bool) {
+// parseParent reads version-traceid-parentid-flags. Later versions may have more fields after these.
+func parseParent(values []string) (traceID, flags string, ok bool) {
 	if len(values) != 1 {
 		return "", "", false
 	}
