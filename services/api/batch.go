@@ -177,7 +177,9 @@ func (a *API) readLine(c *call, line []byte) (submission, error) {
 	}
 	s := submission{aggregate: t, path: "/v1/" + t.Plural + "/" + in.ID + "/" + in.Command}
 	s.command = a.command(c, ct, id, in.CommandID, expected)
-	s.contentType, s.body, err = a.encodeCommand(t, ct, in.Data)
+	if s.contentType, s.body, err = a.encodeCommand(t, ct, in.Data); err == nil {
+		err = a.sign(c, &s)
+	}
 	return s, err
 }
 

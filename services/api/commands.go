@@ -16,6 +16,7 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/event/principal"
 	"github.com/cqrsflow/cqrsflow/schemas"
 )
 
@@ -170,8 +171,19 @@ func (a *API) readCommand(c *call) (submission, error) {
 	}
 	s := submission{aggregate: t, path: c.r.URL.EscapedPath()}
 	s.command = a.command(c, ct, c.stream, key, expected)
-	s.contentType, s.body, err = a.encodeCommand(t, ct, data)
+	if s.contentType, s.body, err = a.encodeCommand(t, ct, data); err == nil {
+		err = a.sign(c, &s)
+	}
 	return s, err
+}
+
+// sign puts the proof of who asks into a command.
+func (a *API) sign(c *call, s *submission) error {
+	who := principal.FromContext(c.r.Context())
+	if a.cfg.Principals == nil || who.Kind == principal.Anonymous {
+		return nil
+	}
+	return (&principal.Signer{Keys: a.cfg.Principals, As: who}).Sign(&s.command, s.contentType, s.body)
 }
 
 func (a *API) command(c *call, ct decider.CommandType, id event.StreamID, key string, expected event.Version) event.Command {

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -204,5 +206,36 @@ func (g got) problem(t *testing.T, status int, code string) {
 	t.Helper()
 	if g.status != status || g.code() != code || g.header.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("the answer is\n%s\nwant %d %s", g, status, code)
+	}
+}
+
+func withCancel(t *testing.T) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	return ctx, cancel
+}
+
+func listen(t *testing.T, addr string) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// eventually tries until it works, with a short pause each time: for what nothing signals.
+func (b *bed) eventually(what string, try func() error) {
+	b.t.Helper()
+	end := time.Now().Add(patience)
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			b.t.Fatalf("%s: %v", what, err)
+		}
+		runtime.Gosched()
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"sync/atomic"
+	"time"
 )
 
 // buffered is how much of a body is read before the request is handed on, in bytes: a client that sends slowly does not occupy a
@@ -20,18 +21,31 @@ type body struct {
 	// whole is set once all of it has come; failed is what was wrong with it.
 	whole  atomic.Bool
 	failed atomic.Pointer[problem]
+	// reading is set while the client is waited for, over once the request's time is; late says that it was waited for then.
+	reading, over, late atomic.Bool
 }
 
 // Read notes the end, and what went wrong: a transport's error does not tell a client's fault from a backend's.
 func (b *body) Read(p []byte) (int, error) {
+	b.reading.Store(true)
 	n, err := b.Reader.Read(p)
+	b.reading.Store(false)
 	switch {
 	case err == io.EOF:
 		b.whole.Store(true)
-	case err != nil:
+	case err != nil && (!b.over.Load() || b.late.Load()):
 		b.failed.Store(bodyProblem(err))
 	}
 	return n, err
+}
+
+// bound ends the reading of a body with the context: a transport does not return before it has ended. stop ends the binding.
+func (b *body) bound(ctx context.Context, conn http.ResponseWriter) (stop func() bool) {
+	return context.AfterFunc(ctx, func() {
+		b.late.Store(b.reading.Load())
+		b.over.Store(true)
+		_ = http.NewResponseController(conn).SetReadDeadline(time.Unix(1, 0)) // where it cannot, the server's own comes
+	})
 }
 
 func bodyProblem(err error) *problem {
@@ -91,7 +105,7 @@ func (c *call) fault(err error) *problem {
 	if p := b.failed.Load(); p != nil {
 		return p
 	}
-	if errors.Is(err, context.DeadlineExceeded) && !b.whole.Load() {
+	if b.late.Load() {
 		return tooSlow().because(err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -141,6 +142,9 @@ func (f *file) list(n *yaml.Node, what string, read func(*yaml.Node)) {
 	}
 }
 
+// userinfo is what of a URL errors do not show.
+var userinfo = regexp.MustCompile(`://[^/@]*@`)
+
 // value reads a scalar by what parse makes of it.
 func value[T any](f *file, into *T, what string, parse func(string) (T, error)) func(*yaml.Node) {
 	return func(n *yaml.Node) {
@@ -150,7 +154,7 @@ func value[T any](f *file, into *T, what string, parse func(string) (T, error)) 
 		}
 		v, err := parse(n.Value)
 		if err != nil {
-			f.bad(n, "%s is %q; it %v", what, n.Value, err)
+			f.bad(n, "%s is %q; it %v", what, userinfo.ReplaceAllString(n.Value, "://***@"), err)
 			return
 		}
 		*into = v

@@ -79,6 +79,9 @@ func (g *Gateway) serve(c *call, w http.ResponseWriter) {
 	ctx, cancel := context.WithTimeout(context.WithValue(c.r.Context(), callKey{}, c), c.route.patience(c.r.Header))
 	defer cancel()
 	c.r = c.r.WithContext(ctx)
+	if b, ok := c.r.Body.(*body); ok && !b.whole.Load() {
+		defer b.bound(ctx, c.conn)()
+	}
 	if c.route.parts != nil {
 		g.compose(c, w)
 		return
