@@ -215,6 +215,9 @@ func (p *Publisher) record(c *event.Command, aggregate, contentType string, body
 }
 
 func (p *Publisher) send(ctx context.Context, c *event.Command, aggregate, contentType string, body []byte, done func(event.Outcome, error)) (*waiter, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("%w: no time was left to publish: %w", event.ErrUnavailable, err)
+	}
 	select {
 	case <-p.ready:
 	case <-ctx.Done():

@@ -113,9 +113,12 @@ func (c *publishCmd) body(e *environment) ([]byte, error) {
 }
 
 func (c *publishCmd) answer(e *environment, t *decider.Type, o event.Outcome) error {
-	v := int64(o.Version)
 	out := published{CommandID: o.CommandID, Outcome: o.Kind.String(), Replayed: o.Replayed, Code: o.Code, Message: o.Message, Errors: o.Fields,
-		Version: &v, Position: o.Position.String()}
+		Position: o.Position.String()}
+	v := int64(o.Version)
+	if o.Kind != event.Invalid && o.Kind != event.Denied { // these were not asked of the state
+		out.Version = &v
+	}
 	for _, r := range o.Events {
 		out.Events = append(out.Events, eventRef{r.Type, int64(r.Version)})
 	}
@@ -158,7 +161,9 @@ func (c *publishCmd) show(e *environment, p published) error {
 		for _, r := range p.Events {
 			fmt.Fprintf(w, "event\t%d %s\n", r.Sequence, r.Type)
 		}
-		fmt.Fprintf(w, "version\t%d\n", *p.Version)
+		if p.Version != nil {
+			fmt.Fprintf(w, "version\t%d\n", *p.Version)
+		}
 		if p.Position != "" {
 			fmt.Fprintf(w, "position\t%s\n", p.Position)
 		}

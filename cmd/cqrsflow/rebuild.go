@@ -41,6 +41,8 @@ const (
 	watchEvery = 250 * time.Millisecond
 	// absence is how long the process that is asked may be away: it may be the one that was restarted.
 	absence = time.Minute
+	// restart is how long nothing is said about it.
+	restart = 3 * time.Second
 )
 
 func (c *rebuildCmd) Run(e *environment) error {
@@ -131,13 +133,16 @@ func watch(e *environment, api client, asked []*rebuilt) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	seen, alone := time.Now(), time.Now()
-	for warned := false; ; {
+	for warned, missed := false, false; ; {
 		list, err := projectionVersions(e.ctx, api)
 		switch {
 		case err == nil:
-			seen = time.Now()
+			seen, missed = time.Now(), false
 		case e.ctx.Err() != nil || !transient(err) || time.Since(seen) > absence:
 			return err
+		case !missed && time.Since(seen) > restart:
+			missed = true
+			fmt.Fprintf(display, "No answer from %s; trying again for %v.\n", api.base, absence)
 		}
 		left, fed := 0, true
 		for i, r := range asked {

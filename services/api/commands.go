@@ -171,13 +171,20 @@ func (a *API) readCommand(c *call) (submission, error) {
 	}
 	s := submission{aggregate: t, path: c.r.URL.EscapedPath()}
 	s.command = a.command(c, ct, c.stream, key, expected)
-	if s.contentType, s.body, err = a.encodeCommand(t, ct, data); err == nil {
-		err = a.sign(c, &s)
+	if s.contentType, s.body, err = a.encodeCommand(t, ct, data); err != nil {
+		return s, err
 	}
-	return s, err
+	unit, _, err := one(c.r.Header, unitHeader)
+	if err != nil {
+		return s, err
+	}
+	if err := a.assign(c.r.Context(), &s, unitHeader, unit); err != nil {
+		return s, err
+	}
+	return s, a.sign(c, &s)
 }
 
-// sign puts the proof of who asks into a command.
+// sign puts the proof of who asks into a command, as the last thing that is done to it.
 func (a *API) sign(c *call, s *submission) error {
 	who := principal.FromContext(c.r.Context())
 	if a.cfg.Principals == nil || who.Kind == principal.Anonymous {

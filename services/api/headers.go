@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
 )
 
@@ -95,14 +97,25 @@ func expectedVersion(h http.Header) (event.Version, error) {
 	return 0, malformed("If-Match", `it must be a version in quotes such as "7"`)
 }
 
-// positions reads Cqrs-After.
-func positions(h http.Header) ([]event.Position, error) {
+// positions reads Cqrs-After. A position that can never be reached is refused: waiting for it would only end in time.
+func (a *API) positions(h http.Header) ([]event.Position, error) {
 	ps, err := event.ParsePositions(strings.Join(h.Values("Cqrs-After"), ","))
 	switch {
 	case err != nil:
 		return nil, malformed("Cqrs-After", "it must be positions such as order/3@1024, separated by commas")
 	case len(ps) > maxPositions:
 		return nil, malformed("Cqrs-After", fmt.Sprintf("it has %d positions; at most %d are allowed", len(ps), maxPositions))
+	}
+	for _, p := range ps {
+		if !slices.ContainsFunc(a.cfg.Aggregates, func(t *decider.Type) bool { return t.Name == p.Aggregate }) {
+			return nil, malformed("Cqrs-After", "there is no aggregate "+clip(p.Aggregate))
+		}
+		if a.cfg.Partitions == nil {
+			continue
+		}
+		if n := a.cfg.Partitions(p.Aggregate); p.Partition >= n {
+			return nil, malformed("Cqrs-After", fmt.Sprintf("%s has no partition %d; there are %d, from 0", p.Aggregate, p.Partition, n))
+		}
 	}
 	return ps, nil
 }

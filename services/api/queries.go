@@ -16,7 +16,7 @@ var statuses = []string{"placed", "paid", "shipped", "delivered", "cancelled"}
 // in Cqrs-Position how far it is. What is read afterwards is at least that new. The context bounds the
 // reading, too.
 func (a *API) caughtUp(c *call, m query.Model) (context.Context, context.CancelFunc, error) {
-	after, err := positions(c.r.Header)
+	after, err := a.positions(c.r.Header)
 	if err != nil {
 		return nil, nil, err
 	}

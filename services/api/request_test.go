@@ -77,6 +77,8 @@ func TestBadRequests(t *testing.T) {
 		{name: "wait that is no number", method: "POST", path: "/v1/orders/o1/pay", headers: []string{"Prefer", "wait=soon"}, status: 400, code: "malformed_request", field: "Prefer"},
 		{name: "wait for nothing known", method: "POST", path: "/v1/orders/o1/pay", headers: []string{"Cqrs-Wait-For", "sql, elastic"}, status: 400, code: "malformed_request", field: "Cqrs-Wait-For"},
 		{name: "odd position", path: "/v1/orders/o1", headers: []string{"Cqrs-After", "order/x@1"}, status: 400, code: "malformed_request", field: "Cqrs-After"},
+		{name: "position of an unknown aggregate", path: "/v1/orders/o1", headers: []string{"Cqrs-After", "ordre/0@1"}, status: 400, code: "malformed_request", field: "Cqrs-After", words: "ordre"},
+		{name: "position of a partition that is not there", path: "/v1/orders/o1", headers: []string{"Cqrs-After", "order/12@1"}, status: 400, code: "malformed_request", field: "Cqrs-After", words: "there are 12"},
 
 		// Parameters.
 		{name: "unknown parameter", path: "/v1/orders?colour=red", status: 400, code: "malformed_request", field: "colour", words: "minTotal"},
@@ -231,7 +233,7 @@ func TestTrace(t *testing.T) {
 
 func TestRepeatedHeaders(t *testing.T) {
 	f := newFixture(t)
-	for _, name := range []string{"Idempotency-Key", "If-Match", "If-None-Match"} {
+	for _, name := range []string{"Idempotency-Key", "If-Match", "If-None-Match", "Cqrs-Unit"} {
 		r := httptest.NewRequest(http.MethodPost, "/v1/orders/o1/pay", nil)
 		r.Header[name] = []string{`"1"`, `"2"`}
 		if p := f.send(r).want(400).problem(); p.Errors[0].Field != name {
