@@ -12,6 +12,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/internal/partlog"
 	"github.com/cqrsflow/cqrsflow/schemas/record"
+	"github.com/cqrsflow/cqrsflow/topology"
 )
 
 // transactionTimeout is after how long the brokers end a transaction whose member has died.
