@@ -163,7 +163,7 @@ func (g *Gateway) browsers() (err error) {
 	}
 	if len(g.cfg.Origins) > 0 {
 		g.cors = cors.New(cors.Options{AllowedOrigins: g.cfg.Origins, AllowedMethods: append(slices.Clone(methods), http.MethodHead),
-			AllowedHeaders: []string{"Authorization", "Content-Type", "Cqrs-After", "Cqrs-Wait-For", "Idempotency-Key", "If-Match", "If-None-Match", "Prefer", "Traceparent", "Tracestate", "X-Request-Id"},
+			AllowedHeaders: []string{"Authorization", "Content-Type", "Cqrs-After", "Cqrs-Unit", "Cqrs-Wait-For", "Idempotency-Key", "If-Match", "If-None-Match", "Prefer", "Traceparent", "Tracestate", "X-Request-Id"},
 			ExposedHeaders: []string{"Cqrs-Position", "Cqrs-Stale", "Cqrs-Trace-Id", "ETag", "Idempotent-Replayed", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"},
 			MaxAge:         600, OptionsSuccessStatus: http.StatusNoContent})
 	}

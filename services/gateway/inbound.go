@@ -7,7 +7,7 @@ import (
 )
 
 // public are the headers Cqrs-… that a client may send; all others are for backends to believe.
-var public = map[string]bool{"Cqrs-After": true, "Cqrs-Wait-For": true}
+var public = map[string]bool{"Cqrs-After": true, "Cqrs-Wait-For": true, "Cqrs-Unit": true}
 
 // shown are the headers Cqrs-… of answers that clients may see.
 var shown = map[string]bool{"Cqrs-Position": true, "Cqrs-Stale": true, "Cqrs-Trace-Id": true}

@@ -138,6 +138,7 @@ func TestTableMistakes(t *testing.T) {
 // operations are all of the HTTP contract, with the roles that a caller needs: "open", "token" or names.
 const operations = `
 GET /openapi.json open
+GET /asyncapi.json open
 GET /docs open
 GET /.well-known/jwks.json open
 POST /v1/auth/register open
@@ -192,7 +193,7 @@ func TestDefaults(t *testing.T) {
 	}
 	b := newBed(t, func(c *gateway.Config) {
 		c.Table = gateway.Defaults()
-		for _, name := range []string{"api", "identity", "experiments"} {
+		for _, name := range []string{"api", "identity"} {
 			c.Backends = append(c.Backends, gateway.Backend{Name: name, Handler: answers(name)})
 		}
 		c.Authenticator = byToken{"some": {Subject: "u-1", Roles: []string{"customer"}}, "admin": {Subject: "u-2", Roles: []string{"admin"}}}
@@ -202,8 +203,6 @@ func TestDefaults(t *testing.T) {
 		method, path, needs := f[0], f[1], f[2]
 		backend := "api"
 		switch {
-		case strings.HasPrefix(path, "/v1/experiments"):
-			backend = "experiments"
 		case strings.HasPrefix(path, "/v1/auth"), strings.HasPrefix(path, "/v1/users"), path == "/v1/me", strings.HasPrefix(path, "/.well"):
 			backend = "identity"
 		}
