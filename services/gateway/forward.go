@@ -43,6 +43,7 @@ func (g *Gateway) proxy(rt *route) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Transport: &upstream{backend: rt.backend, retries: rt.Retries},
 		Rewrite: func(pr *httputil.ProxyRequest) {
+			pr.Out.URL.RawQuery = pr.In.URL.RawQuery // the backend judges it, not who is on the way
 			g.outside(callOf(pr.In.Context()), pr.Out)
 		},
 		ModifyResponse: onlyOwn,
@@ -58,8 +59,7 @@ func (g *Gateway) proxy(rt *route) *httputil.ReverseProxy {
 
 // outside makes the request as a server on another host sees it. ReverseProxy has removed what is between two hops.
 func (g *Gateway) outside(c *call, out *http.Request) {
-	out.URL.RawQuery = c.r.URL.RawQuery // the backend judges it, not who is on the way
-	out.Host = ""                       // the backend's own
+	out.Host = "" // the backend's own
 	h := out.Header
 	h.Del("Connection")
 	h.Del("Upgrade")

@@ -64,10 +64,13 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-		g.compress(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(c, w) }))(c.w, r)
-		return
+		g.compress(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { g.serve(c, w) }))(c.w, r)
+	} else {
+		g.serve(c, c.w)
 	}
-	g.serve(c, c.w)
+	if c.w.status == 0 { // a handler that says nothing means this
+		c.w.WriteHeader(http.StatusOK)
+	}
 }
 
 // serve writes to w, which may compress what c.w gets.
