@@ -10,6 +10,7 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/services/identity/password"
+	"github.com/cqrsflow/cqrsflow/services/identity/vault"
 )
 
 // problem is an error as callers see it (RFC 9457).
@@ -118,7 +119,7 @@ func problemOf(err error) *problem {
 	case rejections[code] != nil:
 		c := *rejections[code]
 		return &c
-	case code == codeUserNotFound, code == codeUserErased, code == codeUserLocked, code == codeUserDisabled:
+	case code == codeUserNotFound, code == codeUserErased, code == codeUserLocked, code == codeUserDisabled, errors.Is(err, vault.ErrForgotten):
 		return unauthenticated()
 	case errors.Is(err, event.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return newProblem(http.StatusServiceUnavailable, "unavailable", "Unavailable", "A server behind this one does not answer; try again.").with("Retry-After", "1")

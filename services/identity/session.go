@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	sessionv1 "github.com/cqrsflow/cqrsflow/schemas/session/v1"
 	userv1 "github.com/cqrsflow/cqrsflow/schemas/user/v1"
 	"github.com/cqrsflow/cqrsflow/services/identity/token"
+	"github.com/cqrsflow/cqrsflow/services/identity/vault"
 )
 
 // Tokens are what a login or a refresh gives.
@@ -29,7 +31,10 @@ type Tokens struct {
 // logIn starts a session for who has given all factors.
 func (s *Service) logIn(c *call, a *attempt, methods []string, at time.Time) error {
 	origin, err := s.labelled(c.ctx, a.who.user, c, a.origin)
-	if err != nil {
+	switch {
+	case errors.Is(err, vault.ErrForgotten): // since the attempt began: there is nobody any more
+		return invalidCredentials()
+	case err != nil:
 		return err
 	}
 	refresh, session := token.NewRefresh(), uuid.NewString()
