@@ -36,14 +36,14 @@ func MessageOf(c *event.Command, contentType string, body []byte) Message {
 		ExpectedVersion: c.ExpectedVersion, Variant: c.Variant, Body: body}
 }
 
-// context begins what is signed, so that no other use of the same key signs the same bytes.
-const context = "cqrsflow principal v1\n"
+// signedFor begins what is signed, so that no other use of the same key signs the same bytes.
+const signedFor = "cqrsflow principal v1\n"
 
 // appendSigned appends what the HMAC is over. Every text is preceded by its length, every number has a fixed width and every
 // list its count, so two different sets of values never give the same bytes. docs/format/principal.md has the layout.
 func appendSigned(b []byte, m *Message, p *Principal, keyID string, expires int64) []byte {
 	body := sha256.Sum256(m.Body)
-	b = append(b, context...)
+	b = append(b, signedFor...)
 	b = appendText(b, keyID)
 	b = binary.BigEndian.AppendUint64(b, uint64(expires))
 	b = appendText(b, string(p.Kind))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/cqrsflow/cqrsflow/consumers/postgres"
 	"github.com/cqrsflow/cqrsflow/consumers/reactor"
@@ -39,14 +40,17 @@ type process struct {
 	types []*decider.Type
 
 	metrics *metrics
+	// tracer makes spans; nil where they go nowhere.
+	tracer trace.Tracer
 	// store and search are opened when the first role needs them.
 	store  *postgres.Store
 	search *searchStore
 	// projections are those whose store is open, drivers those that this process feeds.
 	projections []projection
 	drivers     []*rebuild.Driver
-	// admin asks Kafka about topics and groups.
-	admin *kadm.Client
+	// client is the one that looks at topics; admin asks through it about topics and groups.
+	client *kgo.Client
+	admin  *kadm.Client
 	// reactors run in the role react; the role query has them for what they have parked.
 	reactors []*reactor.Reactor
 	// publisher is there where a role or an import publishes.
@@ -71,6 +75,9 @@ func newProcess(cfg *config.Settings, log *slog.Logger, dev bool) (*process, err
 		group: lifecycle.New(lifecycle.Config{Logger: log}),
 		ops:   ops.New(ops.Config{Logger: log, Token: cfg.Client.Token})}
 	p.metrics = newMetrics(p.ops.Registry())
+	if err := p.openTraces(); err != nil {
+		return nil, err
+	}
 	return p, p.readPolicies()
 }
 
@@ -94,12 +101,15 @@ func (p *process) serveOps(l net.Listener) {
 // checkTopics is what every role begins with. dev makes its topics itself, and starts where they have lost
 // data, too: nobody could accept the loss while its Kafka is down. What contradicts the log stops by itself.
 func (p *process) checkTopics(ctx context.Context) error {
-	client, err := kgo.NewClient(p.kafka...)
-	if err != nil {
-		return err
+	client := p.client
+	if client == nil { // this may be another try
+		var err error
+		if client, err = kgo.NewClient(p.kafka...); err != nil {
+			return err
+		}
+		p.group.OnClose("Kafka connections", func() error { client.Close(); return nil })
+		p.client, p.admin = client, kadm.NewClient(client)
 	}
-	p.group.OnClose("Kafka connections", func() error { client.Close(); return nil })
-	p.admin = kadm.NewClient(client)
 	t := topology.New(client, TopologyConfig(p.cfg), p.names())
 	if p.dev {
 		plan, err := t.Plan(ctx)
@@ -110,7 +120,7 @@ func (p *process) checkTopics(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err = t.Check(ctx)
+	_, err := t.Check(ctx)
 	if p.dev && errors.Is(err, event.ErrCorrupt) {
 		p.log.Error("starting all the same", "error", err)
 		err = nil
@@ -132,6 +142,7 @@ func (p *process) names() []string {
 // start starts roles. Whatever happens, the group must be waited for.
 func (p *process) start(ctx context.Context, roles []string, http *publicPort) error {
 	has := func(role string) bool { return slices.Contains(roles, role) }
+	// Those that meet a server first leave nothing behind where they fail, and can be tried again.
 	steps := []struct {
 		needed bool
 		start  func(context.Context) error
@@ -157,7 +168,7 @@ func (p *process) start(ctx context.Context, roles []string, http *publicPort) e
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := s.start(ctx); err != nil {
+		if err := p.await(ctx, s.start); err != nil {
 			return err
 		}
 	}
@@ -176,7 +187,7 @@ func (p *process) startProcessor(context.Context) error {
 		Workers: c.Workers, BatchRecords: c.BatchRecords, SnapshotEvery: c.SnapshotInterval, EventBytes: int(c.EventBytes),
 		RoundEvents: c.RoundEvents, RoundAge: c.RoundAge, CacheBytes: int(c.CacheBytes), StoreCacheBytes: int64(c.StoreCacheBytes),
 		Authorize: p.authorizer(), Principals: p.keys, UnprovenAnonymous: p.cfg.Principals.Unproven == "anonymous",
-		Compression: p.cfg.Kafka.Compression, Logger: p.log, Hooks: p.metrics.hooks(),
+		Compression: p.cfg.Kafka.Compression, Tracer: p.tracer, Logger: p.log, Hooks: p.metrics.hooks(),
 	})
 	if err != nil {
 		return err
@@ -208,7 +219,7 @@ func (p *process) startPublisher(ctx context.Context) error {
 	if p.publisher != nil {
 		return nil
 	}
-	pub, err := producer.NewPublisher(ctx, producer.PublisherConfig{Kafka: p.kafka, Prefix: p.cfg.General.Prefix, Aggregates: p.names(), Logger: p.log})
+	pub, err := producer.NewPublisher(ctx, producer.PublisherConfig{Kafka: p.kafka, Prefix: p.cfg.General.Prefix, Aggregates: p.names(), Tracer: p.tracer, Logger: p.log})
 	if err != nil {
 		return err
 	}

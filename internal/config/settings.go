@@ -18,6 +18,7 @@ type Settings struct {
 	Postgres      Postgres      `title:"PostgreSQL" about:"PostgreSQL 15 or newer, for the SQL read models and the history."`
 	Elasticsearch Elasticsearch `title:"Elasticsearch" about:"Elasticsearch 8, for search."`
 	Identity      Identity      `title:"Users" about:"The role 'identity': users log in. 'cqrsflow dev' makes the keys in its data directory and puts mails into its outbox."`
+	Telemetry     Telemetry     `title:"Traces" about:"OpenTelemetry: one trace from a request over its command and events to rows and documents. Off unless there is somewhere to send them."`
 	Topology      Topology      `title:"Topics" about:"Used when 'cqrsflow topology apply' makes the topics. Partition counts are recorded and cannot change afterwards."`
 	Principals    Principals    `title:"Principals" about:"Who asks for a command, and the proof of it: docs/policies.md."`
 	Policies      Policies      `title:"Policies" about:"Who may do what: docs/policies.md."`
@@ -40,7 +41,9 @@ type Roles struct {
 	HTTP    string   `key:"http.addr" flag:"http" env:"HTTP" default:"127.0.0.1:8080" format:"listen" help:"Address of the public HTTP API (roles query and identity). An empty host listens on all interfaces."`
 	From    string   `key:"react.from" flag:"from" dev:"start" oneof:"start,end" help:"Where a reactor begins that has never run (role react): start reacts to everything that ever happened, end only to what happens from now on. Without it, a reactor that has never run refuses to start."`
 	MaxBody Size     `key:"http.max_body" default:"1MiB" min:"1KiB" max:"64MiB" help:"Largest request body."`
-	Ops     string   `key:"ops.addr" flag:"ops" default:"127.0.0.1:9080" format:"listen" help:"Address of the operations port: metrics, health, profiles. Never make it public."`
+	// StartWait is 0 where a start that lacks something fails at once.
+	StartWait time.Duration `key:"start_wait" default:"0s" min:"0s" max:"24h" help:"How long 'serve' waits at its start for servers that do not answer and topics that are not there; /readyz says what it waits for. 0s: it fails at once."`
+	Ops       string        `key:"ops.addr" flag:"ops" default:"127.0.0.1:9080" format:"listen" help:"Address of the operations port: metrics, health, profiles. Never make it public."`
 }
 
 // Client says where a client command finds its servers.
@@ -109,6 +112,12 @@ type Identity struct {
 	SMTPUsername   string        `key:"identity.smtp.username" help:"User to log in with there; empty logs nobody in."`
 	SMTPPassword   string        `key:"identity.smtp.password" secret:"true" help:"Password to log in with."`
 	SMTPEncryption string        `key:"identity.smtp.encryption" default:"starttls" oneof:"starttls,tls,none" help:"Encryption; none for a server on this host only."`
+}
+
+// Telemetry is where traces go.
+type Telemetry struct {
+	Endpoint string `key:"telemetry.otlp" format:"http" help:"Base URL of a collector that takes OTLP over HTTP, such as http://collector:4318. Without it there are no traces. Headers that it wants are given in OTEL_EXPORTER_OTLP_HEADERS."`
+	Percent  int    `key:"telemetry.sample" default:"10" dev:"100" min:"1" max:"100" help:"Percentage of the traces that begin here. One that a caller began is sampled as the caller says."`
 }
 
 // Topology is what 'topology apply' makes.
