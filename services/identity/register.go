@@ -40,7 +40,7 @@ type Registration struct {
 
 // register is POST /v1/auth/register. Whether the address is free nobody learns but its owner, by mail.
 func (s *Service) register(c *call) error {
-	var in struct{ Email, Password, Name string }
+	var in RegistrationForm
 	if err := c.read(&in); err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func (s *Service) sendLater(what string, write func(context.Context) (mail.Messa
 
 // confirm is POST /v1/auth/confirm.
 func (s *Service) confirm(c *call) error {
-	var in struct{ Token string }
+	var in TokenForm
 	if err := c.read(&in); err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ func parseRefresh(s string) (refresh token.Refresh, session string, err error) {
 
 // refresh is POST /v1/auth/refresh.
 func (s *Service) refresh(c *call) error {
-	var in struct{ RefreshToken string }
+	var in RefreshForm
 	if err := c.read(&in); err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func (s *Service) listSessions(c *call) error {
 		items = append(items, Session{ID: row.ID, Current: row.ID == c.caller.Session, Device: device, Methods: row.Methods, StartedAt: row.StartedAt,
 			LastSeen: row.SeenAt, ExpiresAt: row.IdleExpiresAt})
 	}
-	return c.write(http.StatusOK, map[string]any{"items": items})
+	return c.write(http.StatusOK, Sessions{Items: items})
 }
 
 // endSession is DELETE /v1/auth/sessions/{id}.
