@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -99,6 +100,7 @@ func newWorker(p *Processor, n int) *worker {
 			h(part.typ.Name)
 		}
 	}
+	w.step.traces = traces{tracer: p.cfg.Tracer, group: p.cfg.Group}
 	w.step.who = gate{keys: p.cfg.Principals, lenient: p.cfg.UnprovenAnonymous, authorize: p.cfg.Authorize}
 	// Whoever signed a command has signed its variant. Without keys nobody is told from another: whoever may publish may choose.
 	w.step.signed = func(c *event.Command) bool { return p.cfg.Principals == nil || c.Principal != "" }
@@ -150,8 +152,13 @@ func (w *worker) session(ctx context.Context) error {
 	w.unexplained = 0
 	w.mu.owned, w.mu.busy, w.mu.leaving, w.mu.joined, w.mu.renew = map[topicPartition]*owned{}, false, nil, false, false
 	w.mu.Unlock()
+	offsets, err := partlog.OffsetsOf(ctx, kadm.NewClient(w.p.admin), cfg.Group)
+	if err != nil {
+		return fmt.Errorf("%w: processor: %w", event.ErrUnavailable, err)
+	}
 	opts := append(cfg.Kafka[:len(cfg.Kafka):len(cfg.Kafka)],
 		kgo.TransactionalID(w.id),
+		kgo.WithHooks(&partlog.Gate{Hanging: w.p.hanging(w.log), Committed: func() kadm.TopicsSet { return w.wrote(offsets) }}),
 		kgo.TransactionTimeout(cfg.TransactionTimeout),
 		kgo.ConsumerGroup(cfg.Group),
 		kgo.ConsumeTopics(topics...),
@@ -186,7 +193,7 @@ func (w *worker) session(ctx context.Context) error {
 		return fmt.Errorf("%w: processor: %w", event.ErrConfig, err)
 	}
 	var watching sync.WaitGroup
-	watching.Go(func() { w.watch(life, sess.Client()) })
+	watching.Go(func() { w.watch(life, sess.Client(), offsets) })
 	defer func() {
 		stop()
 		watching.Wait()
@@ -305,6 +312,7 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 	began := time.Now()
 	w.enter()
 	defer w.leave()
+	defer func() { w.step.traces.end(committed && err == nil) }()
 	reuse := w.enc.Forget // records may still be in use, unless we know better
 	defer func() { reuse() }()
 	if err := sess.Begin(); err != nil {

@@ -9,9 +9,11 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/event/principal"
 	"github.com/cqrsflow/cqrsflow/experiment"
 	"github.com/cqrsflow/cqrsflow/experiment/results"
 	"github.com/cqrsflow/cqrsflow/producer"
@@ -113,10 +115,14 @@ type Config struct {
 	// WaitFor are the read models behind each word of Cqrs-Wait-For. Default: sql, search and history.
 	// Those without Progress count as behind.
 	WaitFor map[string][]string
+	// Principals sign commands as who asks for them (principal.FromContext); nil signs nothing, and nobody's are not signed.
+	Principals *principal.Keyring
 	// MaxBody bounds the body of a command in bytes, MaxBatchBody that of a batch. Defaults 1 MiB and 16 MiB.
 	MaxBody, MaxBatchBody int64
 	// QueryTimeout bounds the reading of a query, after the waiting for positions. Default 15 s.
 	QueryTimeout time.Duration
+	// Tracer makes a span of every request whose trace is sampled; nil: none.
+	Tracer oteltrace.Tracer
 	// Logger; nil is slog.Default().
 	Logger *slog.Logger
 }
