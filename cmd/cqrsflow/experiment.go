@@ -119,7 +119,7 @@ func (c *experimentAsk) api(e *environment, what string) (client, error) {
 	if err != nil {
 		return client{}, err
 	}
-	return client{base: s.Client.Server, setting: "server"}, nil
+	return client{base: s.Client.Server, setting: "server", token: s.Client.Token}, nil
 }
 
 // experimentPath is where the API has something of an experiment.
