@@ -78,6 +78,8 @@ type Config struct {
 	Principals *principal.Keyring
 	// UnprovenAnonymous says that a command whose cqrs-auth proves nothing counts as unsigned, instead of being denied.
 	UnprovenAnonymous bool
+	// Revocations know who does not count any more though they have signed; nil: every proof counts until it expires.
+	Revocations Revocations
 	// Logger; slog.Default().
 	Logger *slog.Logger
 	// Clock; time.Now.

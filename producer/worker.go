@@ -99,7 +99,7 @@ func newWorker(p *Processor, n int) *worker {
 			h(part.typ.Name)
 		}
 	}
-	w.step.who = gate{keys: p.cfg.Principals, lenient: p.cfg.UnprovenAnonymous, authorize: p.cfg.Authorize}
+	w.step.who = gate{keys: p.cfg.Principals, lenient: p.cfg.UnprovenAnonymous, authorize: p.cfg.Authorize, revoked: p.cfg.Revocations}
 	if p.cfg.Principals != nil {
 		// Whoever signed a command has signed its variant.
 		w.step.signed = func(c *event.Command) bool { return c.Principal != "" }
@@ -307,7 +307,8 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 	began := time.Now()
 	w.enter()
 	defer w.leave()
-	reuse := w.enc.Forget // records may still be in use, unless we know better
+	w.step.who.settle(ctx, fetches) // before anything is written: nothing of ours is open that it could wait for
+	reuse := w.enc.Forget           // records may still be in use, unless we know better
 	defer func() { reuse() }()
 	if err := sess.Begin(); err != nil {
 		return false, fmt.Errorf("begin a transaction: %w", err)

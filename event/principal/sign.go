@@ -22,6 +22,10 @@ var (
 	ErrExpired = fmt.Errorf("%w: cqrs-auth has expired", event.ErrInvalid)
 )
 
+// ErrRevoked says that a principal, once proved, does not count any more: its session was ended, or the user was locked or
+// erased. It wraps event.ErrInvalid.
+var ErrRevoked = fmt.Errorf("%w: the session, or the user, has been revoked", event.ErrInvalid)
+
 // Keyring signs and verifies. It is immutable and safe for concurrent use.
 type Keyring struct {
 	keys secret.Keys

@@ -57,6 +57,7 @@ var concrete = []string{
 	"consumers/postgres/shop",     // orders, customers, daily sales
 	"consumers/postgres/identity", // users, sessions, claims
 	"consumers/reactor/purchases", // paying an order records a purchase
+	"consumers/revocation",        // who does not count any more
 	"internal/searchindex",        // orders_search, for sinks and readers
 	"internal/bench",              // the benchmarks' own account
 	"internal/verify",             // daily sales, folded anew to be compared
