@@ -56,6 +56,8 @@ type Feed struct {
 	moved chan struct{}
 	// as is when all that there was had been read: zero before.
 	as time.Time
+	// caught is closed when that was so for the first time.
+	caught chan struct{}
 }
 
 type place struct {
@@ -84,7 +86,7 @@ func New(cfg Config) (*Feed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: revocation: Kafka client: %w", event.ErrConfig, err)
 	}
-	f := &Feed{cfg: cfg, admin: admin, known: newKnown(), next: map[place]int64{}, moved: make(chan struct{})}
+	f := &Feed{cfg: cfg, admin: admin, known: newKnown(), next: map[place]int64{}, moved: make(chan struct{}), caught: make(chan struct{})}
 	f.types = map[string]*decider.Type{topology.TopicsOf(cfg.Prefix, userType).Events: cfg.Users, topology.TopicsOf(cfg.Prefix, sessionType).Events: cfg.Sessions}
 	return f, nil
 }
@@ -209,7 +211,7 @@ func (f *Feed) watch(ctx context.Context) {
 }
 
 // Now returns a principal as it is now: with those of its roles that it still has. It signed no later than at. Errors are
-// principal.ErrRevoked, or wrap event.ErrUnavailable where nobody can say. Services and nobody are always as they signed.
+// principal.ErrRevoked or ErrUnseen, or wrap event.ErrUnavailable where nobody can say. Services and nobody are always as they signed.
 func (f *Feed) Now(p principal.Principal, at time.Time) (principal.Principal, error) {
 	if p.Kind != principal.User {
 		return p, nil
@@ -225,10 +227,20 @@ func (f *Feed) Now(p principal.Principal, at time.Time) (principal.Principal, er
 	case at.Before(now.Add(-f.cfg.Keep)), v == revoked:
 		return principal.Principal{}, principal.ErrRevoked
 	case v == unseen:
-		return principal.Principal{}, fmt.Errorf("%w: its session is not known", principal.ErrRevoked)
+		return principal.Principal{}, principal.ErrUnseen
 	}
 	p.Roles = roles
 	return p, nil
+}
+
+// Await waits until all that there is has been read for the first time. Its error is that of ctx.
+func (f *Feed) Await(ctx context.Context) error {
+	select {
+	case <-f.caught:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Ready says whether anybody counts, and why not.

@@ -48,6 +48,11 @@ func (f *Feed) catchUp(ctx context.Context, list list) error {
 		})
 		if !behind && began.After(f.as) {
 			f.as = began
+			select {
+			case <-f.caught:
+			default:
+				close(f.caught)
+			}
 		}
 		moved := f.moved
 		f.mu.Unlock()

@@ -54,11 +54,17 @@ func (p *process) startAPI(_ context.Context, port *publicPort) error {
 		return err
 	}
 	p.group.Go(lifecycle.Last, "checkpoint waiter", waiter.Run)
-	c := api.Config{Aggregates: aggregates.Open(), Commands: p.publisher, Partitions: p.publisher.Partitions,
+	c := api.Config{Aggregates: aggregates.Open(), Commands: asCaller{p.publisher, p.keys}, Partitions: p.publisher.Partitions,
 		MaxBody: int64(p.cfg.Roles.MaxBody), Logger: p.log}
 	for _, t := range aggregates.All() {
 		names := topology.TopicsOf(p.cfg.General.Prefix, t.Name)
 		c.Topics = append(c.Topics, api.Topics{Type: t, Commands: names.Commands, Events: names.Events, Outcomes: names.Outcomes})
+	}
+	if p.policies != nil {
+		c.Access = p.policies
+	}
+	if c.Authenticate, err = p.authenticate(); err != nil {
+		return err
 	}
 	c.MaxBatchBody = max(16<<20, c.MaxBody)
 	c.ReadPostgres(pool, waiter)

@@ -45,6 +45,11 @@ func (a *API) serve(c *call) error {
 	if err != nil {
 		return err
 	}
+	if !rt.open {
+		if err := a.authenticated(c); err != nil {
+			return err
+		}
+	}
 	if err := a.bind(c, rt, segments); err != nil {
 		return err
 	}
