@@ -24,3 +24,35 @@ test:
 # The packages that start goroutines: what the race detector runs on.
 race-packages:
 	@echo ./producer/... ./consumers/... ./topology ./query/... ./compare ./services/... ./internal/lifecycle ./internal/embedded/...
+
+.PHONY: chart binary image
+
+# What the chart renders, and its README.
+chart:
+	go -C helm test ./...
+
+IMAGE ?= cqrsflow
+VERSION ?= $(shell git describe --tags --always --dirty)
+COMMIT ?= $(shell git rev-parse HEAD)
+DATE ?= $(shell git log -1 --format=%cI)
+# Which servers the image trusts: this host's certificate authorities.
+CA_CERTIFICATES ?= /etc/ssl/certs/ca-certificates.crt
+LINKED = -X main.linkedVersion=$(VERSION) -X main.linkedCommit=$(COMMIT) -X main.linkedDate=$(DATE)
+
+# dist/cqrsflow: a static binary that knows its version. GOOS and GOARCH say for what.
+binary:
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w $(LINKED)" -o dist/cqrsflow ./cmd/cqrsflow
+
+# The image $(IMAGE):$(VERSION), for Linux. Needs Go and Docker, and pulls nothing.
+image: export GOOS = linux
+image: binary
+	@test -s $(CA_CERTIFICATES) || { echo "no certificate authorities in $(CA_CERTIFICATES): name a PEM file, make image CA_CERTIFICATES=FILE"; exit 1; }
+	rm -rf dist/image
+	mkdir -p dist/image/etc/ssl/certs dist/image/data dist/image/tmp
+	chmod 1777 dist/image/data dist/image/tmp
+	cp dist/cqrsflow dist/image/cqrsflow
+	cp $(CA_CERTIFICATES) dist/image/etc/ssl/certs/ca-certificates.crt
+	echo 'cqrsflow:x:65532:65532::/data:/' > dist/image/etc/passwd
+	echo 'cqrsflow:x:65532:' > dist/image/etc/group
+	docker build -q -t $(IMAGE):$(VERSION) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --build-arg DATE=$(DATE) .
+	@echo $(IMAGE):$(VERSION)

@@ -12,6 +12,10 @@ import (
 	"github.com/cqrsflow/cqrsflow/event"
 )
 
+// ErrNotApplied says that topics are missing, or not recorded yet: what 'topology apply' puts right, perhaps
+// just now. It wraps event.ErrConfig.
+var ErrNotApplied = fmt.Errorf("%w: the topology has not been applied", event.ErrConfig)
+
 // Topology looks at and changes the topics of some aggregate types. It is safe for concurrent use.
 type Topology struct {
 	client     *kgo.Client
@@ -61,7 +65,7 @@ type Actual struct {
 }
 
 // Check is what every role calls when it starts: it returns what exists, by aggregate type, or refuses.
-// What an operator has to set up or upgrade first is event.ErrConfig: topics are missing, partition
+// What an operator has to set up or upgrade first is event.ErrConfig: topics are missing (ErrNotApplied), partition
 // counts differ among the topics or from what was recorded, the brokers are too old. A topic that was
 // deleted, or deleted and made again, has lost its log: event.ErrCorrupt. A Kafka that does not answer is
 // event.ErrUnavailable. Settings are not looked at; Verify does.
@@ -118,7 +122,7 @@ func (o *observed) check(prefix string, aggregates []string) (map[string]Actual,
 			return nil, fmt.Errorf("%w: %s", event.ErrConfig, problem)
 		}
 		if problem := o.unrecorded(a, topics); problem != "" {
-			return nil, fmt.Errorf("%w: %s", event.ErrConfig, problem)
+			return nil, fmt.Errorf("%w: %s", ErrNotApplied, problem)
 		}
 		actual := Actual{Topics: topics, Partitions: n, TopicIDs: map[string][16]byte{}}
 		for _, name := range topics.All() {
@@ -127,7 +131,7 @@ func (o *observed) check(prefix string, aggregates []string) (map[string]Actual,
 		out[a] = actual
 	}
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("%w: missing topics: %s; run `cqrsflow topology apply`", event.ErrConfig, strings.Join(missing, ", "))
+		return nil, fmt.Errorf("%w: missing topics: %s; run `cqrsflow topology apply`", ErrNotApplied, strings.Join(missing, ", "))
 	}
 	return out, nil
 }

@@ -31,7 +31,10 @@ type cli struct {
 	Stream     streamCmd     `cmd:"" help:"Look at the stream of an aggregate: its events, its state then and now."`
 	Policy     policyCmd     `cmd:"" help:"Check policies, and ask them who may do what."`
 	Topology   topologyCmd   `cmd:"" help:"Make and check the topics on Kafka."`
+	Ready      readyCmd      `cmd:"" help:"Ask a process of cqrsflow whether it is ready, and what is not; exit code 1 where something is not."`
+	Smoke      smokeCmd      `cmd:"" help:"Place an order over HTTP, find it in SQL and by search, and cancel it: does everything work together?"`
 	User       userCmd       `cmd:"" help:"Look after users: make them, give them roles, lock and forget them."`
+	Keys       keysCmd       `cmd:"" help:"Make the keys of users and principals, where they are not there yet."`
 	Bench      benchCmd      `cmd:"" help:"Measure cqrsflow on the configured servers, beside bare loops that do the same I/O."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
@@ -49,6 +52,8 @@ func newCLI() *cli {
 		Stream:     newStreamCmd(),
 		Policy:     newPolicyCmd(),
 		Topology:   newTopologyCmd(),
+		Ready:      newReadyCmd(),
+		Smoke:      newSmokeCmd(),
 		User:       newUserCmd(),
 		Bench:      newBenchCmd(),
 	}

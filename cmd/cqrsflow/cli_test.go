@@ -46,6 +46,9 @@ func TestUsage(t *testing.T) {
 		"no server":       {args: []string{"topology", "plan", "--data", nowhere}, code: 2, err: "no `cqrsflow dev` runs on " + nowhere},
 		"no broker there": {args: []string{"topology", "plan", "--kafka-brokers", "127.0.0.1:1"}, code: 1, err: "CQRSFLOW_KAFKA_BROKERS"},
 		"no API there":    {args: []string{"stream", "show", "order/o-1", "--server", "http://127.0.0.1:1"}, code: 1, err: "server (--server or CQRSFLOW_SERVER)"},
+		"ready, nobody":   {args: []string{"ready", "--ops-url", "http://127.0.0.1:1"}, code: 1, err: "ops.url (--ops-url or CQRSFLOW_OPS)"},
+		"smoke, no API":   {args: []string{"smoke", "--server", "http://127.0.0.1:1"}, code: 1, err: "place an order"},
+		"smoke, too long": {args: []string{"smoke", "--server", "http://127.0.0.1:1", "--wait", "2m"}, code: 2, err: "from 1s to 1m"},
 		"no aggregate":    {args: []string{"stream", "show", "house/1"}, code: 2, err: `there is no aggregate type "house"; there are order, customer`},
 		"no stream":       {args: []string{"stream", "show", "o-1"}, code: 2, err: "such as order/o-1"},
 		"bad stream":      {args: []string{"stream", "show", "order/o 1"}, code: 2, err: "the stream ID"},
@@ -80,6 +83,15 @@ func TestVersionJSON(t *testing.T) {
 	var v versionInfo
 	if err := json.Unmarshal([]byte(out), &v); err != nil || v.Version == "" || v.Go == "" {
 		t.Errorf("%s: %v", out, err)
+	}
+}
+
+// The linker's word counts: the image is built where there may be no repository.
+func TestVersionOfTheLinker(t *testing.T) {
+	linkedVersion, linkedCommit, linkedDate = "v1.2.3", "0123456789abcdef", "2026-01-02T03:04:05Z"
+	defer func() { linkedVersion, linkedCommit, linkedDate = "", "", "" }()
+	if _, out, _ := cqrsflow(t, "", nil, "version"); !strings.Contains(out, "cqrsflow v1.2.3 ") || !strings.Contains(out, " 0123456789ab 2026-01-02T03:04:05Z") {
+		t.Error(out)
 	}
 }
 

@@ -264,6 +264,15 @@ func TestDev(t *testing.T) {
 	d.client(1, "parked", "drop", "orders_search", "order/o-1")
 	d.client(0, "topology", "verify")
 	rebuildAndHeal(t, d)
+	if out := d.client(0, "ready"); !strings.Contains(out, "command ") || strings.Contains(out, "not ready") {
+		t.Errorf("ready: %s", out)
+	}
+	smoked := d.client(0, "smoke")
+	for _, want := range []string{"place an order      accepted at order/", "read it from SQL    placed", "find it by search   placed", "see that in SQL     cancelled", "see that by search  cancelled"} {
+		if !strings.Contains(smoked, want) {
+			t.Errorf("smoke lacks %q:\n%s", want, smoked)
+		}
+	}
 	for path, want := range map[string]string{
 		"/metrics": `cqrsflow_command_outcomes_total{aggregate="order",kind="rejected",replayed="false"} 1`,
 		"/readyz":  `"ready":true`,

@@ -3,10 +3,7 @@ package app
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -154,33 +151,6 @@ func makeIdentity(cfg *config.Settings, server string) error {
 		c.Outbox = filepath.Join(cfg.General.Data, outboxDir)
 	}
 	return nil
-}
-
-// ensureSecret reads a key, and makes it where it is not there yet. Whoever holds the data directory's lock is the only one who does.
-func ensureSecret(path, head string) (string, error) {
-	b, err := os.ReadFile(path)
-	if err == nil {
-		return string(b), nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	key := make([]byte, secret.MinKey)
-	_, _ = rand.Read(key) // it never fails
-	text := head + base64.StdEncoding.EncodeToString(key)
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".key-*") // mode 0600
-	if err != nil {
-		return "", err
-	}
-	_, err = tmp.WriteString(text)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(tmp.Name())
-		return "", fmt.Errorf("write %s: %w", path, err)
-	}
-	return text, nil
 }
 
 // sampleUsers are who dev begins with: one of each role.

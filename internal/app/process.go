@@ -47,8 +47,9 @@ type process struct {
 	// projections are those whose store is open, drivers those that this process feeds.
 	projections []projection
 	drivers     []*rebuild.Driver
-	// admin asks Kafka about topics and groups.
-	admin *kadm.Client
+	// client is the one that looks at topics; admin asks through it about topics and groups.
+	client *kgo.Client
+	admin  *kadm.Client
 	// reactors run in the role react; the role query has them for what they have parked.
 	reactors []*reactor.Reactor
 	// publisher is there where a role or an import publishes.
@@ -100,12 +101,15 @@ func (p *process) serveOps(l net.Listener) {
 // checkTopics is what every role begins with. dev makes its topics itself, and starts where they have lost
 // data, too: nobody could accept the loss while its Kafka is down. What contradicts the log stops by itself.
 func (p *process) checkTopics(ctx context.Context) error {
-	client, err := kgo.NewClient(p.kafka...)
-	if err != nil {
-		return err
+	client := p.client
+	if client == nil { // this may be another try
+		var err error
+		if client, err = kgo.NewClient(p.kafka...); err != nil {
+			return err
+		}
+		p.group.OnClose("Kafka connections", func() error { client.Close(); return nil })
+		p.client, p.admin = client, kadm.NewClient(client)
 	}
-	p.group.OnClose("Kafka connections", func() error { client.Close(); return nil })
-	p.admin = kadm.NewClient(client)
 	t := topology.New(client, TopologyConfig(p.cfg), p.names())
 	if p.dev {
 		plan, err := t.Plan(ctx)
@@ -116,7 +120,7 @@ func (p *process) checkTopics(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err = t.Check(ctx)
+	_, err := t.Check(ctx)
 	if p.dev && errors.Is(err, event.ErrCorrupt) {
 		p.log.Error("starting all the same", "error", err)
 		err = nil
@@ -138,6 +142,7 @@ func (p *process) names() []string {
 // start starts roles. Whatever happens, the group must be waited for.
 func (p *process) start(ctx context.Context, roles []string, http *publicPort) error {
 	has := func(role string) bool { return slices.Contains(roles, role) }
+	// Those that meet a server first leave nothing behind where they fail, and can be tried again.
 	steps := []struct {
 		needed bool
 		start  func(context.Context) error
@@ -166,7 +171,7 @@ func (p *process) start(ctx context.Context, roles []string, http *publicPort) e
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := s.start(ctx); err != nil {
+		if err := p.await(ctx, s.start); err != nil {
 			return err
 		}
 	}

@@ -91,14 +91,17 @@ func (p *process) openElasticsearch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.group.OnClose("Elasticsearch connections", func() error { client.Close(); return nil })
 	v, err := elasticsearch.NewVersions(elasticsearch.Config{Client: client, Logger: p.log})
+	if err == nil {
+		if err = v.Open(ctx); err != nil {
+			err = fmt.Errorf("make the search indexes: %w", err)
+		}
+	}
 	if err != nil {
+		client.Close()
 		return err
 	}
-	if err := v.Open(ctx); err != nil {
-		return fmt.Errorf("make the search indexes: %w", err)
-	}
+	p.group.OnClose("Elasticsearch connections", func() error { client.Close(); return nil })
 	p.search = &searchStore{versions: v, reader: search.NewElasticsearch(client), parking: func(n int) (searchParking, error) { return v.Sink(n) }}
 	return nil
 }

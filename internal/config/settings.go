@@ -40,7 +40,9 @@ type Roles struct {
 	HTTP    string   `key:"http.addr" flag:"http" env:"HTTP" default:"127.0.0.1:8080" format:"listen" help:"Address of the public HTTP API (roles query and identity). An empty host listens on all interfaces."`
 	From    string   `key:"react.from" flag:"from" dev:"start" oneof:"start,end" help:"Where a reactor begins that has never run (role react): start reacts to everything that ever happened, end only to what happens from now on. Without it, a reactor that has never run refuses to start."`
 	MaxBody Size     `key:"http.max_body" default:"1MiB" min:"1KiB" max:"64MiB" help:"Largest request body."`
-	Ops     string   `key:"ops.addr" flag:"ops" default:"127.0.0.1:9080" format:"listen" help:"Address of the operations port: metrics, health, profiles. Never make it public."`
+	// StartWait is 0 where a start that lacks something fails at once.
+	StartWait time.Duration `key:"start_wait" default:"0s" min:"0s" max:"24h" help:"How long 'serve' waits at its start for servers that do not answer and topics that are not there; /readyz says what it waits for. 0s: it fails at once."`
+	Ops       string        `key:"ops.addr" flag:"ops" default:"127.0.0.1:9080" format:"listen" help:"Address of the operations port: metrics, health, profiles. Never make it public."`
 }
 
 // Client says where a client command finds its servers.

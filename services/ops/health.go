@@ -19,6 +19,9 @@ func (s *Server) Register(name string, check Check) {
 // Started ends the start: every part has been registered. Until then nothing is ready.
 func (s *Server) Started() { s.started.Store(true) }
 
+// Starting says what the start waits for, which /readyz tells until Started; empty is nothing in particular.
+func (s *Server) Starting(reason string) { s.waiting.Store(&reason) }
+
 // Part is a part's readiness.
 type Part struct {
 	Name   string `json:"name"`
@@ -39,7 +42,11 @@ func (s *Server) Readiness() Readiness {
 	s.mu.RUnlock()
 	out := Readiness{Ready: s.started.Load(), Parts: []Part{}}
 	if !out.Ready {
-		out.Parts = append(out.Parts, Part{Name: "start", Reason: "starting"})
+		start := Part{Name: "start", Reason: "starting"}
+		if why := s.waiting.Load(); why != nil && *why != "" {
+			start.Reason = "waiting: " + *why
+		}
+		out.Parts = append(out.Parts, start)
 	}
 	for _, name := range slices.Sorted(maps.Keys(checks)) {
 		ok, reason := checks[name]()

@@ -40,6 +40,8 @@ type Server struct {
 	registry *prometheus.Registry
 	mux      *http.ServeMux
 	started  atomic.Bool
+	// waiting is what the start waits for.
+	waiting atomic.Pointer[string]
 
 	mu struct {
 		sync.RWMutex
