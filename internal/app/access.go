@@ -18,7 +18,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/services/identity/token"
 )
 
-// openKeys reads the keys that sign access tokens, for the role identity.
+// openKeys reads the keys that sign access tokens: for the role identity, and for who verifies with the same folder.
 func (p *process) openKeys(context.Context) (err error) {
 	if p.tokenKeys, err = token.OpenFolder(p.cfg.Identity.TokenKeys, p.log); err != nil {
 		return err
@@ -71,8 +71,8 @@ func (p *process) authenticator() (gateway.Authenticator, error) {
 		}
 		keys = remote
 	case p.cfg.Client.Token == "":
-		return nil, fmt.Errorf("%w: nobody could be told from another: the role query without the role identity needs %s and %s, or at least %s",
-			event.ErrConfig, config.Name("identity.jwks_url"), config.Name("identity.issuer"), config.Name("token"))
+		return nil, fmt.Errorf("%w: nobody could be told from another: the role query without the role identity needs %s and %s, or %s, or at least %s",
+			event.ErrConfig, config.Name("identity.issuer"), config.Name("identity.jwks_url"), config.Name("identity.token_keys"), config.Name("token"))
 	}
 	if keys != nil {
 		v, err := token.NewVerifier(token.VerifierConfig{Issuer: c.Issuer, Audience: c.Audience, Keys: keys})

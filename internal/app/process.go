@@ -151,7 +151,7 @@ func (p *process) start(ctx context.Context, roles []string, http *publicPort) e
 		{has(config.RoleProjectSQL) || has(config.RoleHistory) || has(config.RoleQuery) || has(config.RoleIdentity), p.openStore},
 		{has(config.RoleProjectSearch) || has(config.RoleQuery), p.openSearch},
 		{true, p.startPolicies},
-		{has(config.RoleIdentity), p.openKeys},
+		{has(config.RoleIdentity) || has(config.RoleQuery) && p.cfg.Identity.TokenKeys != "", p.openKeys},
 		{has(config.RoleCommand) && p.keys != nil || has(config.RoleQuery), p.startRevocations},
 		{has(config.RoleCommand), p.startProcessor},
 		{has(config.RoleProjectSQL), func(context.Context) error { return p.startProjections(config.RoleProjectSQL) }},
