@@ -82,7 +82,7 @@ func TestRebuildUnderLoad(t *testing.T) {
 			t.Errorf("%+v\n%s", r, again)
 		}
 	}
-	const projections = 8
+	const projections = 9
 	if len(asked) != projections {
 		t.Errorf("%s", again)
 	}

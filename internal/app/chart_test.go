@@ -21,7 +21,9 @@ func TestChartNamesTheGroups(t *testing.T) {
 	}
 	var values struct {
 		Roles map[string]struct {
-			Autoscaling struct{ Groups []struct{ Group, Topic string } }
+			Autoscaling struct {
+				Groups []struct{ Group, Topic string }
+			}
 		}
 	}
 	tree, err := yaml.Parser().Unmarshal(b)
