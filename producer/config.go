@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
@@ -80,6 +81,8 @@ type Config struct {
 	UnprovenAnonymous bool
 	// Revocations know who does not count any more though they have signed; nil: every proof counts until it expires.
 	Revocations Revocations
+	// Tracer makes a span of every command whose trace is sampled; nil: none.
+	Tracer trace.Tracer
 	// Logger; slog.Default().
 	Logger *slog.Logger
 	// Clock; time.Now.

@@ -57,7 +57,7 @@ func (p *process) startAPI(_ context.Context, port *publicPort) error {
 	}
 	p.group.Go(lifecycle.Last, "checkpoint waiter", waiter.Run)
 	c := api.Config{Aggregates: aggregates.Open(), Commands: asCaller{p.publisher, p.keys}, Partitions: p.publisher.Partitions,
-		MaxBody: int64(p.cfg.Roles.MaxBody), Logger: p.log}
+		MaxBody: int64(p.cfg.Roles.MaxBody), Tracer: p.tracer, Logger: p.log}
 	for _, t := range aggregates.All() {
 		names := topology.TopicsOf(p.cfg.General.Prefix, t.Name)
 		c.Topics = append(c.Topics, api.Topics{Type: t, Commands: names.Commands, Events: names.Events, Outcomes: names.Outcomes})

@@ -68,6 +68,16 @@ func (a *API) owner(c *call, q string) (string, error) {
 	return "", problem(codeDenied, "You may not see this.")
 }
 
+// all refuses who may not see all of a query's read model: of one whose rows are nobody's own.
+func (a *API) all(c *call, q string) error {
+	owner, err := a.owner(c, q)
+	if err == nil && owner != "" {
+		a.denied(c, q, codeDenied, policy.DefaultDeny)
+		err = problem(codeDenied, "You may not see this.")
+	}
+	return err
+}
+
 // ownsStream reports whether the stream belongs to a user by its state now; nobody asks whether it belongs to nobody.
 func (a *API) ownsStream(ctx context.Context, c *call, owner string) (bool, error) {
 	if owner == "" {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
@@ -123,6 +124,8 @@ type Config struct {
 	MaxBody, MaxBatchBody int64
 	// QueryTimeout bounds the reading of a query, after the waiting for positions. Default 15 s.
 	QueryTimeout time.Duration
+	// Tracer makes a span of every request whose trace is sampled; nil: none.
+	Tracer oteltrace.Tracer
 	// Logger; nil is slog.Default().
 	Logger *slog.Logger
 }

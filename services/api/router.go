@@ -30,11 +30,13 @@ type route struct {
 type call struct {
 	w http.ResponseWriter
 	// conn is what the server gave: reading too large a body tells it to close the connection.
-	conn   http.ResponseWriter
-	r      *http.Request
-	trace  trace
-	vars   map[string]string
-	params *params
+	conn  http.ResponseWriter
+	r     *http.Request
+	trace trace
+	// pattern is the route's path; empty where there is none.
+	pattern string
+	vars    map[string]string
+	params  *params
 	// aggregate is set where the path has {aggregates}, stream where it has {id}.
 	aggregate *decider.Type
 	stream    event.StreamID

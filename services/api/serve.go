@@ -17,6 +17,7 @@ import (
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	c := &call{conn: w, trace: traceOf(r.Header)}
+	c.trace.begin(a.cfg.Tracer, r)
 	out := &recorder{ResponseWriter: w}
 	c.w, c.r = out, r
 	h := out.Header()
@@ -33,6 +34,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 			failed = a.panicked(c, out, p)
 		}
+		c.trace.end(c, out.status)
 		a.logAccess(c, out, start, failed)
 	}()
 	if failed = a.serve(c); failed != nil {
@@ -45,6 +47,7 @@ func (a *API) serve(c *call) error {
 	if err != nil {
 		return err
 	}
+	c.pattern = rt.path
 	if !rt.open {
 		if err := a.authenticated(c); err != nil {
 			return err

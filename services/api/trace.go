@@ -5,6 +5,11 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strings"
+
+	"go.opentelemetry.io/otel/attribute"
+	oteltrace "go.opentelemetry.io/otel/trace"
+
+	"github.com/cqrsflow/cqrsflow/internal/tracing"
 )
 
 // trace is the W3C trace context of a request (https://www.w3.org/TR/trace-context/): the caller's trace,
@@ -15,6 +20,34 @@ type trace struct {
 	parent string
 	// requestID is X-Request-Id where the caller sent one that is fit for logs.
 	requestID string
+	span      tracing.Span
+}
+
+// begin makes a span of the request, in the caller's trace where it sent one.
+func (t *trace) begin(tracer oteltrace.Tracer, r *http.Request) {
+	above := ""
+	if _, _, ok := parseTraceParent(r.Header.Values("Traceparent")); ok {
+		above = strings.TrimSpace(r.Header.Get("Traceparent"))
+	}
+	if !tracing.Wanted(tracer, above) {
+		return
+	}
+	t.span = tracing.Start(tracer, above, tracing.Begin{Name: r.Method, Kind: oteltrace.SpanKindServer,
+		Attributes: []attribute.KeyValue{attribute.String("http.request.method", r.Method), attribute.String("url.path", r.URL.Path)}})
+	t.traceID, t.parent = t.span.TraceID(), t.span.Parent()
+}
+
+// end says what became of it. The span is named by the route, which is one of few, never by the path.
+func (t *trace) end(c *call, status int) {
+	if c.pattern != "" {
+		t.span.Rename(c.r.Method + " " + c.pattern)
+		t.span.Set(attribute.String("http.route", c.pattern))
+	}
+	t.span.Set(attribute.Int("http.response.status_code", status))
+	if status >= http.StatusInternalServerError {
+		t.span.Fail(http.StatusText(status))
+	}
+	t.span.End()
 }
 
 func traceOf(h http.Header) trace {
