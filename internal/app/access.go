@@ -5,16 +5,18 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/cqrsflow/cqrsflow/consumers/revocation"
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/event/principal"
 	"github.com/cqrsflow/cqrsflow/internal/config"
 	"github.com/cqrsflow/cqrsflow/internal/lifecycle"
 	"github.com/cqrsflow/cqrsflow/internal/secret"
-	"github.com/cqrsflow/cqrsflow/producer"
 	"github.com/cqrsflow/cqrsflow/services/api"
 	"github.com/cqrsflow/cqrsflow/services/gateway"
 	"github.com/cqrsflow/cqrsflow/services/gateway/auth"
+	"github.com/cqrsflow/cqrsflow/services/gateway/limit"
 	"github.com/cqrsflow/cqrsflow/services/identity/token"
 )
 
@@ -52,6 +54,39 @@ func (p *process) startRevocations(context.Context) error {
 	return nil
 }
 
+// limiter counts requests: in this process, or together with other gateways; nil where nobody is limited.
+func (p *process) limiter(ctx context.Context) (gateway.Limiter, error) {
+	switch p.cfg.Gateway.Limits {
+	case "off":
+		return nil, nil
+	case "local":
+		return limit.NewLocal(nil), nil
+	}
+	url := p.cfg.Postgres.URL
+	if url == "" {
+		return nil, fmt.Errorf("%w: limits that gateways share are in PostgreSQL: %s is missing", event.ErrConfig, config.Name("postgres.url"))
+	}
+	if err := limit.Migrate(ctx, url); err != nil {
+		return nil, err
+	}
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil { // pgx leaves the password out
+		return nil, fmt.Errorf("%w: %s: %w", event.ErrConfig, config.Name("postgres.url"), err)
+	}
+	cfg.MaxConns = limitConnections
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("%w: PostgreSQL pool: %w", event.ErrConfig, err)
+	}
+	p.group.OnClose("PostgreSQL connections for limits", func() error { pool.Close(); return nil })
+	store := limit.NewPostgres(pool, p.log)
+	p.group.Go(lifecycle.Last, "limits", store.Run)
+	return limit.NewLeased(limit.LeasedConfig{Store: store})
+}
+
+// limitConnections bounds the connections for leasing tokens: a lease is one short statement.
+const limitConnections = 4
+
 // authenticator tells who asks on the public port: users by the keys of this process or those that are fetched, and whoever has
 // the operator's token.
 func (p *process) authenticator() (gateway.Authenticator, error) {
@@ -71,7 +106,7 @@ func (p *process) authenticator() (gateway.Authenticator, error) {
 		}
 		keys = remote
 	case p.cfg.Client.Token == "":
-		return nil, fmt.Errorf("%w: nobody could be told from another: the role query without the role identity needs %s and %s, or %s, or at least %s",
+		return nil, fmt.Errorf("%w: nobody could be told from another: the roles gateway and query without the role identity need %s and %s, or %s, or at least %s",
 			event.ErrConfig, config.Name("identity.issuer"), config.Name("identity.jwks_url"), config.Name("identity.token_keys"), config.Name("token"))
 	}
 	if keys != nil {
@@ -101,44 +136,4 @@ func (p *process) authenticate() (api.Authenticate, error) {
 		caller, err := a.Authenticate(r.Context(), r)
 		return gateway.WithCaller(r.Context(), caller), err
 	}, nil
-}
-
-// asCaller publishes as whoever asks: the principal of the context, which the public port has put there.
-type asCaller struct {
-	publisher *producer.Publisher
-	// keys sign; nil: commands are not signed.
-	keys *principal.Keyring
-}
-
-// Publish signs and hands on.
-func (a asCaller) Publish(ctx context.Context, c event.Command, aggregate, contentType string, body []byte) (producer.Receipt, error) {
-	if err := a.sign(ctx, &c, contentType, body); err != nil {
-		return producer.Receipt{}, err
-	}
-	return a.publisher.Publish(ctx, c, aggregate, contentType, body)
-}
-
-// Do signs and hands on.
-func (a asCaller) Do(ctx context.Context, c event.Command, aggregate, contentType string, body []byte) (event.Outcome, error) {
-	if err := a.sign(ctx, &c, contentType, body); err != nil {
-		return event.Outcome{}, err
-	}
-	return a.publisher.Do(ctx, c, aggregate, contentType, body)
-}
-
-// Enqueue signs and hands on.
-func (a asCaller) Enqueue(ctx context.Context, aggregate string, c event.Command, contentType string, body []byte, done func(event.Outcome, error)) error {
-	if err := a.sign(ctx, &c, contentType, body); err != nil {
-		return err
-	}
-	return a.publisher.Enqueue(ctx, aggregate, c, contentType, body, done)
-}
-
-func (a asCaller) sign(ctx context.Context, c *event.Command, contentType string, body []byte) error {
-	who := principal.FromContext(ctx)
-	if a.keys == nil || who.Kind == principal.Anonymous {
-		return nil
-	}
-	s := principal.Signer{Keys: a.keys, As: who}
-	return s.Sign(c, contentType, body)
 }

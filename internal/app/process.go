@@ -157,8 +157,8 @@ func (p *process) start(ctx context.Context, roles []string, http *publicPort) e
 		{has(config.RoleProjectSQL) || has(config.RoleHistory) || has(config.RoleQuery) || has(config.RoleIdentity), p.openStore},
 		{has(config.RoleProjectSearch) || has(config.RoleQuery), p.openSearch},
 		{true, p.startPolicies},
-		{has(config.RoleIdentity) || has(config.RoleQuery) && p.cfg.Identity.TokenKeys != "", p.openKeys},
-		{has(config.RoleCommand) && p.keys != nil || has(config.RoleQuery), p.startRevocations},
+		{has(config.RoleIdentity) || (has(config.RoleQuery) || has(config.RoleGateway)) && p.cfg.Identity.TokenKeys != "", p.openKeys},
+		{has(config.RoleCommand) && p.keys != nil || has(config.RoleQuery) || has(config.RoleGateway), p.startRevocations},
 		{has(config.RoleCommand), p.startProcessor},
 		{has(config.RoleProjectSQL), func(context.Context) error { return p.startProjections(config.RoleProjectSQL) }},
 		{has(config.RoleHistory), func(context.Context) error { return p.startProjections(config.RoleHistory) }},
@@ -168,6 +168,7 @@ func (p *process) start(ctx context.Context, roles []string, http *publicPort) e
 		{has(config.RoleQuery) || has(config.RoleIdentity), p.startPublisher},
 		{has(config.RoleQuery), func(ctx context.Context) error { return p.startAPI(ctx, http) }},
 		{has(config.RoleIdentity), func(ctx context.Context) error { return p.startIdentity(ctx, http) }},
+		{has(config.RoleGateway), func(ctx context.Context) error { return p.startGateway(ctx, http) }},
 		{http != nil, func(context.Context) error { return p.startHTTP(http) }},
 	}
 	for _, s := range steps {

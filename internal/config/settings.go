@@ -18,6 +18,7 @@ type Settings struct {
 	Postgres      Postgres      `title:"PostgreSQL" about:"PostgreSQL 15 or newer, for the SQL read models and the history."`
 	Elasticsearch Elasticsearch `title:"Elasticsearch" about:"Elasticsearch 8, for search."`
 	Identity      Identity      `title:"Users" about:"The role 'identity': users log in. 'cqrsflow dev' makes the keys in its data directory and puts mails into its outbox."`
+	Gateway       Gateway       `title:"Gateway" about:"The role 'gateway', the one public door: docs/gateway.md. 'cqrsflow dev' has it, before roles in its own process."`
 	Telemetry     Telemetry     `title:"Traces" about:"OpenTelemetry: one trace from a request over its command and events to rows and documents. Off unless there is somewhere to send them."`
 	Topology      Topology      `title:"Topics" about:"Used when 'cqrsflow topology apply' makes the topics. Partition counts are recorded and cannot change afterwards."`
 	Principals    Principals    `title:"Principals" about:"Who asks for a command, and the proof of it: docs/policies.md."`
@@ -37,8 +38,11 @@ type General struct {
 
 // Roles say what a process serves, and where.
 type Roles struct {
-	Roles   []string `key:"roles" oneof:"command,query,project-sql,project-search,history,react,identity" help:"What this process does."`
-	HTTP    string   `key:"http.addr" flag:"http" env:"HTTP" default:"127.0.0.1:8080" format:"listen" help:"Address of the public HTTP API (roles query and identity). An empty host listens on all interfaces."`
+	Roles   []string `key:"roles" oneof:"command,query,project-sql,project-search,history,react,identity,gateway" help:"What this process does."`
+	HTTP    string   `key:"http.addr" flag:"http" env:"HTTP" default:"127.0.0.1:8080" format:"listen" help:"Address of the public HTTP API (roles gateway, query and identity). An empty host listens on all interfaces."`
+	TLSCert string   `key:"http.tls.cert_file" format:"path" help:"PEM file of the certificate, with its chain, for the public HTTP API. Without it there is no TLS. It is read again when it changes."`
+	TLSKey  string   `key:"http.tls.key_file" format:"path" help:"PEM file of its key."`
+	H2C     bool     `key:"http.h2c" default:"false" help:"Take HTTP/2 without TLS there, too, from clients that begin with it. With TLS there always is HTTP/2."`
 	From    string   `key:"react.from" flag:"from" dev:"start" oneof:"start,end" help:"Where a reactor begins that has never run (role react): start reacts to everything that ever happened, end only to what happens from now on. Without it, a reactor that has never run refuses to start."`
 	MaxBody Size     `key:"http.max_body" default:"1MiB" min:"1KiB" max:"64MiB" help:"Largest request body."`
 	// StartWait is 0 where a start that lacks something fails at once.
@@ -62,7 +66,7 @@ type Dev struct {
 
 // Kafka is how to reach the brokers.
 type Kafka struct {
-	Brokers       []string `key:"kafka.brokers" format:"hostport" roles:"command,query,project-sql,project-search,history,react,identity" help:"Addresses host:port of brokers to start from."`
+	Brokers       []string `key:"kafka.brokers" format:"hostport" roles:"command,query,project-sql,project-search,history,react,identity,gateway" help:"Addresses host:port of brokers to start from."`
 	ClientID      string   `key:"kafka.client_id" default:"cqrsflow" help:"Client ID in the brokers' logs, metrics and quotas."`
 	Compression   string   `key:"kafka.compression" default:"lz4" oneof:"none,snappy,lz4,zstd" help:"Compression of what the processor and the reactor write."`
 	TLS           bool     `key:"kafka.tls.enabled" default:"false" help:"Use TLS, with the system's certificate authorities unless a CA file is given."`
@@ -96,7 +100,7 @@ type Identity struct {
 	PublicURL      string        `key:"identity.public_url" format:"http" roles:"identity" help:"Where links in mails lead, such as https://shop.example. In dev it is the HTTP address."`
 	Product        string        `key:"identity.product" default:"cqrsflow" help:"Name by which people know the service, in mails and authenticator apps."`
 	TokenKeys      string        `key:"identity.token_keys" format:"path" roles:"identity" help:"Folder of the Ed25519 keys that sign access tokens, as PEM files; the greatest name signs, <name>.next.pem only verifies. It is read again every 10s."`
-	JWKS           string        `key:"identity.jwks_url" format:"http" help:"Where the role query fetches the public keys of access tokens, such as https://shop.example/.well-known/jwks.json. Beside the role identity it is not needed."`
+	JWKS           string        `key:"identity.jwks_url" format:"http" help:"Where the roles gateway and query fetch the public keys of access tokens, such as https://shop.example/.well-known/jwks.json. Beside the role identity it is not needed."`
 	KEKs           string        `key:"identity.keks" secret:"true" format:"keys" roles:"identity" help:"Key-encryption keys of the users' keys, as <id>:<base64 of 32 bytes>, … The first wraps new keys."`
 	IndexKey       string        `key:"identity.index_key" secret:"true" format:"key" roles:"identity" help:"Key under which e-mail and network addresses have names, and recovery codes hashes: 32 bytes in base64. It never changes."`
 	TrustedProxies []string      `key:"identity.trusted_proxies" format:"network" help:"Addresses or networks, such as 10.0.0.0/8, of proxies that are believed when they say where a request came from."`
@@ -119,6 +123,19 @@ type Identity struct {
 type Telemetry struct {
 	Endpoint string `key:"telemetry.otlp" format:"http" help:"Base URL of a collector that takes OTLP over HTTP, such as http://collector:4318. Without it there are no traces. Headers that it wants are given in OTEL_EXPORTER_OTLP_HEADERS."`
 	Percent  int    `key:"telemetry.sample" default:"10" dev:"100" min:"1" max:"100" help:"Percentage of the traces that begin here. One that a caller began is sampled as the caller says."`
+}
+
+// Gateway is the one public door.
+type Gateway struct {
+	Routes         string   `key:"gateway.routes" format:"path" help:"YAML file of routes, over those that are built in."`
+	API            []string `key:"gateway.api" format:"http" help:"Base URLs of processes with the role query, such as http://10.0.0.7:8080, where this one has not."`
+	Identity       []string `key:"gateway.identity" format:"http" help:"Base URLs of processes with the role identity, where this one has not."`
+	BackendOps     int      `key:"gateway.backend_ops" default:"0" min:"0" max:"65535" help:"Operations port of those processes, whose /readyz is asked every 2s; 0 asks nobody."`
+	TrustedProxies []string `key:"gateway.trusted_proxies" format:"network" help:"Addresses or networks, such as 10.0.0.0/8, of proxies before the gateway that are believed when they say where a request came from."`
+	ForwardedBy    string   `key:"gateway.forwarded_by" default:"x-forwarded-for" oneof:"x-forwarded-for,forwarded" help:"Header in which trusted proxies say it. They must replace or extend it whatever a client sends."`
+	Limits         string   `key:"gateway.limits" default:"local" oneof:"off,local,shared" help:"Who counts requests against the limits of routes: each gateway by itself, or all together, in PostgreSQL."`
+	LimitsOptional bool     `key:"gateway.limits_optional" default:"false" help:"Let requests pass that cannot be counted because PostgreSQL does not answer. Without it they are refused."`
+	Origins        []string `key:"gateway.origins" format:"http" help:"Sites such as https://shop.example whose pages may read answers and change things (CORS)."`
 }
 
 // Topology is what 'topology apply' makes.
@@ -168,4 +185,5 @@ const (
 	RoleHistory       = "history"
 	RoleReact         = "react"
 	RoleIdentity      = "identity"
+	RoleGateway       = "gateway"
 )

@@ -99,7 +99,7 @@ func ownerOf(t *decider.Type, s decider.Snapshot) string {
 func (a *API) denied(c *call, action, code, why string) {
 	a.cfg.Logger.LogAttrs(c.r.Context(), slog.LevelInfo, "denied", slog.String("principal", principal.FromContext(c.r.Context()).String()),
 		slog.String("action", action), slog.String("code", code), slog.String("policy", why), slog.String("method", c.r.Method),
-		slog.String("path", c.r.URL.Path), slog.String("traceId", c.trace.traceID))
+		slog.String("path", c.r.URL.Path), slog.String("traceId", c.trace.TraceID))
 }
 
 // Authenticate is Config's: it returns the request's context with whoever sends it (principal.NewContext).
