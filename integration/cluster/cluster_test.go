@@ -84,8 +84,8 @@ func TestUpgrade(t *testing.T) {
 			t.Errorf("%s runs %s", pod, image)
 		}
 	}
-	// With the new pods everything goes on.
-	harness.Eventually(t, harness.Patience, "more orders are placed", func() error { return l.AtLeast(l.Acknowledged() + 1) })
+	more := l.Acknowledged() + 100 // with the new pods everything goes on
+	harness.Eventually(t, harness.Patience, "more orders are placed", func() error { return l.AtLeast(more) })
 	r.finish(t, l)
 	if l.TimedOut() > 0 || l.Broken() > 0 {
 		t.Errorf("%d requests had no outcome in time, %d connections broke", l.TimedOut(), l.Broken())

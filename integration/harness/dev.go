@@ -77,6 +77,6 @@ func awaitReady(t testing.TB, p *Process, ops string) {
 		if !p.Running() {
 			t.Fatalf("%s has ended: %s\n%s", p.Name, p.state(), tail(p.Stderr.String()))
 		}
-		return readyAt(t.Context(), ops)
+		return ReadyAt(t.Context(), ops)
 	})
 }
