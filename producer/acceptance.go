@@ -54,7 +54,10 @@ func (w *worker) where(ctx context.Context, offsets map[string]map[int32]kgo.Off
 
 // watch looks, now and then, whether an operator has accepted a loss, whether what a stopped partition
 // misses has come back, and whether the topics of those that serve are still the same: a client is slow to tell.
-func (w *worker) watch(life context.Context, cl *kgo.Client) {
+//
+// It also ends what hangs of a departed owner in the group's offsets: the client does not ask for more of a partition, or
+// restore it, before that is decided.
+func (w *worker) watch(life context.Context, cl *kgo.Client, offsets kadm.TopicsSet) {
 	tick := time.NewTicker(w.p.cfg.LookEvery)
 	defer tick.Stop()
 	for {
@@ -62,6 +65,9 @@ func (w *worker) watch(life context.Context, cl *kgo.Client) {
 		case <-life.Done():
 			return
 		case <-tick.C:
+		}
+		if err := w.p.hanging(w.log).End(life, offsets); err != nil && life.Err() == nil {
+			w.log.Debug("looking for transactions that hang", "err", err)
 		}
 		accepted, err := topology.Accepted(life, w.p.admin, w.p.cfg.Kafka, w.p.cfg.Prefix)
 		if err != nil {

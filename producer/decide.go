@@ -40,7 +40,7 @@ type step struct {
 	panicked func(p *partition, c *event.Command, reason any, stack []byte)
 	// who says who asks, and what they may do.
 	who gate
-	// signed reports whether the gateway has assigned the command's variant; nil where no signature can be checked.
+	// signed reports whether somebody vouches for the command's variant; nil: nobody does.
 	signed func(c *event.Command) bool
 	// assigned is told of every command that names a variant, what became of that: see variant.
 	assigned func(p *partition, result string)

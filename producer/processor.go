@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -134,7 +135,7 @@ func (p *Processor) acquire(ctx context.Context, t *decider.Type, number int32) 
 	if err == nil {
 		s, err = openStore(dir, p.cache, pebbleLog{p.cfg.Logger})
 	}
-	if err != nil && !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.ENOSPC) {
+	if err != nil && !slices.ContainsFunc(unopenable, func(why error) bool { return errors.Is(err, why) }) {
 		// Whatever is wrong with it, the log has everything. It is kept for whoever wants to know.
 		aside := dir + ".damaged-" + strconv.FormatInt(time.Now().Unix(), 10)
 		p.cfg.Logger.Error("the local store cannot be opened: setting it aside and making it again from the log", "dir", dir, "aside", aside, "err", err)
@@ -153,6 +154,10 @@ func (p *Processor) acquire(ctx context.Context, t *decider.Type, number int32) 
 		return part.close()
 	}, nil
 }
+
+// unopenable is why a store cannot be opened that is none the worse for it: someone has it open, it may not be read, the disk is
+// full, or too many files are open.
+var unopenable = []error{syscall.EAGAIN, fs.ErrPermission, syscall.ENOSPC, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM}
 
 // described is what a partition must agree with.
 type described struct {

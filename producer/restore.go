@@ -327,11 +327,15 @@ func (rs *restorer) tail(ctx context.Context, p *partition, log bounds, from int
 	return w.flush()
 }
 
+func (rs *restorer) hanging() partlog.Hanging {
+	return partlog.Hanging{Admin: rs.admin, Kafka: rs.opts, Prefix: rs.group + "-", Log: rs.log}
+}
+
 // stuck ends what departed owners have left open in the partition of the topics.
 func (rs *restorer) stuck(p *partition, topics ...string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		for _, topic := range topics {
-			if err := partlog.Unblock(ctx, rs.admin, rs.group+"-", topic, p.number, rs.log); err != nil && ctx.Err() == nil {
+			if err := rs.hanging().Unblock(ctx, topic, p.number); err != nil && ctx.Err() == nil {
 				rs.log.Warn("cannot end a departed owner's transaction: waiting until it times out", "partition", p.String(), "err", err)
 			}
 		}

@@ -12,9 +12,9 @@ const (
 	variantUnknown  = "unknown"  // it is no assignment, or its variant is not registered
 )
 
-// variant is the version of Decide for a command: the one that its header names where the gateway has assigned it, else
-// the default. used is the assignment to carry on to events and outcome; empty for the default. A command never
-// fails because of an experiment.
+// variant is the version of Decide for a command: the one that its header names where the command is signed, or nothing is because
+// there are no keys; else the default. used is the assignment to carry on to events and outcome; empty for the default. A
+// command never fails because of an experiment.
 func (s *step) variant(p *partition, c *event.Command) (v decider.Deciding, used string) {
 	def, _ := p.typ.Variant("")
 	if c.Variant == "" {

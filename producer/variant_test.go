@@ -10,6 +10,8 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/event/principal"
+	"github.com/cqrsflow/cqrsflow/internal/secret"
 )
 
 // withVariants is the account with a variant that doubles deposits and refuses everything else.
@@ -94,19 +96,42 @@ func TestTheAssignedVariantDecides(t *testing.T) {
 	}
 }
 
-// As long as no signature can be checked, no variant is used.
-func TestNoVariantWithoutSignatures(t *testing.T) {
-	l := newLab(t, 1)
-	l.typ = withVariants(t)
-	l.process()
-	c := command("s1", "deposit")
-	c.Variant = "bonus=double"
-	if o := l.do(l.publisher(), c, amount(1)); o.Variant != "" || state(t, o).Balance != 1 {
-		t.Errorf("%+v", o)
-	}
-	for _, e := range l.events()["s1"] {
-		if e.Variant != "" {
-			t.Errorf("the event carries %q", e.Variant)
-		}
+// Where there are keys, a variant counts under a signature only; without keys nobody is told from another, and it counts as it is.
+func TestAVariantCountsWhereItsCommandDoes(t *testing.T) {
+	for _, tc := range []struct {
+		name         string
+		keys, signed bool
+		balance      int64
+	}{{"no keys", false, false, 2}, {"unsigned", true, false, 1}, {"signed", true, true, 2}} {
+		t.Run(tc.name, func(t *testing.T) {
+			l := newLab(t, 1)
+			l.typ = withVariants(t)
+			keys := keyring(t, secret.Generate("a"))
+			l.process(func(c *Config) {
+				if tc.keys {
+					c.Principals = keys
+				}
+			})
+			pub := l.publisher(func(c *PublisherConfig) {
+				if tc.signed {
+					c.Sign = (&principal.Signer{Keys: keys, As: ada}).Sign
+				}
+			})
+			c := command("s1", "deposit")
+			c.Variant = "bonus/1=double@ada"
+			o := l.do(pub, c, amount(1))
+			want := ""
+			if tc.balance == 2 {
+				want = c.Variant
+			}
+			if o.Kind != event.Accepted || o.Variant != want || state(t, o).Balance != tc.balance {
+				t.Errorf("%v %q, balance %d", o.Kind, o.Variant, state(t, o).Balance)
+			}
+			for _, e := range l.events()["s1"] {
+				if e.Variant != want {
+					t.Errorf("the event carries %q", e.Variant)
+				}
+			}
+		})
 	}
 }

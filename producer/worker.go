@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -101,10 +102,8 @@ func newWorker(p *Processor, n int) *worker {
 	}
 	w.step.traces = traces{tracer: p.cfg.Tracer, group: p.cfg.Group}
 	w.step.who = gate{keys: p.cfg.Principals, lenient: p.cfg.UnprovenAnonymous, authorize: p.cfg.Authorize}
-	if p.cfg.Principals != nil {
-		// Whoever signed a command has signed its variant.
-		w.step.signed = func(c *event.Command) bool { return c.Principal != "" }
-	}
+	// Whoever signed a command has signed its variant. Without keys nobody is told from another: whoever may publish may choose.
+	w.step.signed = func(c *event.Command) bool { return p.cfg.Principals == nil || c.Principal != "" }
 	w.step.assigned = func(part *partition, result string) {
 		if h := p.cfg.Hooks.Variant; h != nil {
 			h(part.typ.Name, result)
@@ -153,8 +152,13 @@ func (w *worker) session(ctx context.Context) error {
 	w.unexplained = 0
 	w.mu.owned, w.mu.busy, w.mu.leaving, w.mu.joined, w.mu.renew = map[topicPartition]*owned{}, false, nil, false, false
 	w.mu.Unlock()
+	offsets, err := partlog.OffsetsOf(ctx, kadm.NewClient(w.p.admin), cfg.Group)
+	if err != nil {
+		return fmt.Errorf("%w: processor: %w", event.ErrUnavailable, err)
+	}
 	opts := append(cfg.Kafka[:len(cfg.Kafka):len(cfg.Kafka)],
 		kgo.TransactionalID(w.id),
+		kgo.WithHooks(&partlog.Gate{Hanging: w.p.hanging(w.log), Committed: func() kadm.TopicsSet { return w.wrote(offsets) }}),
 		kgo.TransactionTimeout(cfg.TransactionTimeout),
 		kgo.ConsumerGroup(cfg.Group),
 		kgo.ConsumeTopics(topics...),
@@ -189,7 +193,7 @@ func (w *worker) session(ctx context.Context) error {
 		return fmt.Errorf("%w: processor: %w", event.ErrConfig, err)
 	}
 	var watching sync.WaitGroup
-	watching.Go(func() { w.watch(life, sess.Client()) })
+	watching.Go(func() { w.watch(life, sess.Client(), offsets) })
 	defer func() {
 		stop()
 		watching.Wait()

@@ -18,6 +18,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/schemas/bench"
 	"github.com/cqrsflow/cqrsflow/schemas/customer"
 	"github.com/cqrsflow/cqrsflow/schemas/emailclaim"
+	"github.com/cqrsflow/cqrsflow/schemas/experiment"
 	"github.com/cqrsflow/cqrsflow/schemas/order"
 	orderv1 "github.com/cqrsflow/cqrsflow/schemas/order/v1"
 	orderv2 "github.com/cqrsflow/cqrsflow/schemas/order/v2"
@@ -132,7 +133,7 @@ func TestGoldenEvents(t *testing.T) {
 	for name, m := range upcast {
 		want[name] = m
 	}
-	for _, registry := range []*schemas.Registry{order.Events, customer.Events, bench.Events, emailclaim.Events, source.Events, session.Events, user.Events} {
+	for _, registry := range []*schemas.Registry{order.Events, customer.Events, bench.Events, emailclaim.Events, source.Events, session.Events, user.Events, experiment.Events} {
 		for _, name := range registry.Types() {
 			for ext, contentType := range map[string]string{".bin": schemas.ContentTypeProtobuf, ".json": schemas.ContentTypeJSON} {
 				data, err := os.ReadFile(filepath.Join(goldenDir, name+ext))

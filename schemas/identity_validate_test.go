@@ -28,7 +28,7 @@ import (
 // sampleOf is the sample of M with the change made to it: a valid command, but for CompleteAttempt, whose sample proves
 // two things at once.
 func sampleOf[M proto.Message](change func(M)) proto.Message {
-	for _, m := range identitySamples() {
+	for _, m := range append(identitySamples(), experimentSamples()...) {
 		if c, ok := m.(*userv1.CompleteAttempt); ok {
 			c.RecoveryCode = nil
 		}

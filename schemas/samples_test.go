@@ -28,7 +28,7 @@ func samples() []proto.Message {
 	note := &orderv2.Note{Text: "ring\ttwice", NotedAt: minutes(7), Author: "user-3"}
 	ref := &cqrsflowv1.EventRef{Type: "order.v1.OrderPlaced", Sequence: 9_007_199_254_740_993}
 	field := &cqrsflowv1.FieldError{Field: "lines[0].quantity", Message: "must be at least 1"}
-	return append(identitySamples(), []proto.Message{
+	return append(append(identitySamples(), experimentSamples()...), []proto.Message{
 		usd("11.77"), line, item, note, ref, field,
 
 		&cqrsflowv1.Outcome{

@@ -48,7 +48,7 @@ func rebuildAndHeal(t *testing.T, d *running) {
 }
 
 // projections are how many dev has.
-const projections = 8
+const projections = 9
 
 // Killed in the middle of a rebuild, dev goes on with it when it is started again; asked for once more, it is the same one.
 func TestDevKilledWhileRebuilding(t *testing.T) {

@@ -88,7 +88,11 @@ func TestDevEnforcesPolicies(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(t.TempDir(), "data")
-	d := startDev(t, dir, "--policy-mode", "enforce", "--principal-keys-file", keys, "--log-level", "info", "--import", cdnowFile(t, 2))
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("seven lamps over the quay"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := startDev(t, dir, "--policy-mode", "enforce", "--principal-keys-file", keys, "--dev-password-file", password, "--log-level", "info", "--import", cdnowFile(t, 2))
 	d.await("All read models are complete") // the import was signed; so were the purchases that its orders caused
 	var customers struct {
 		Items []struct {
@@ -97,6 +101,25 @@ func TestDevEnforcesPolicies(t *testing.T) {
 	}
 	if d.get("/v1/customers", &customers); len(customers.Items) == 0 || customers.Items[0].Orders == 0 {
 		t.Errorf("%+v", customers)
+	}
+	// Users were made, register and log in: what identity asks for, it has signed.
+	post := func(path, body string) (status int) {
+		t.Helper()
+		resp, err := http.Post(d.file().Server+path, "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode
+	}
+	if status := post("/v1/auth/register", `{"email":"ada@example.org","password":"seven lamps over the quay","name":"Ada"}`); status != 202 {
+		t.Errorf("register: %d\n%s", status, d.stderr)
+	}
+	until(t, "a sample user logs in", func() bool {
+		return post("/v1/auth/login", `{"email":"customer@example.com","password":"seven lamps over the quay"}`) == 200
+	})
+	if out := d.client(0, "user", "list"); !strings.Contains(out, "admin@example.com") {
+		t.Errorf("user list: %s", out)
 	}
 	resp, err := http.Post(d.file().Server+"/v1/orders/o-1/place", "application/json",
 		strings.NewReader(`{"customer":"ada","lines":[{"sku":"cd","name":"CD","quantity":1,"total":{"amount":"11.77","currency":"USD"}}]}`))

@@ -147,7 +147,7 @@ func (t *transactor) ahead(ctx context.Context, st *stand) (partlog.Span, error)
 // unblock ends what departed members have left open in the partition, instead of waiting until it times out.
 func (t *transactor) unblock(p place) func(context.Context) error {
 	return func(ctx context.Context) error {
-		if err := partlog.Unblock(ctx, t.admin, t.r.group+"-", p.topic, p.partition, t.r.cfg.Logger); err != nil && ctx.Err() == nil {
+		if err := t.r.hanging(t.admin).Unblock(ctx, p.topic, p.partition); err != nil && ctx.Err() == nil {
 			t.r.cfg.Logger.Warn("cannot end a departed member's transaction: waiting until it times out", "topic", p.topic, "partition", p.partition, "error", err)
 		}
 		return nil

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/internal/partlog"
 	"github.com/cqrsflow/cqrsflow/schemas/record"
+	"github.com/cqrsflow/cqrsflow/topology"
 )
 
 // transactionTimeout is after how long the brokers end a transaction whose member has died.
@@ -31,6 +33,11 @@ func (r *Reactor) session(ctx context.Context) error {
 		return fmt.Errorf("%w: reactor %s: Kafka client: %w", event.ErrConfig, r.cfg.Name, err)
 	}
 	defer admin.Close()
+	// Commands that hang in their topics would wait for ever: nobody else writes there in transactions.
+	wrote, err := r.wrote(ctx, kadm.NewClient(admin))
+	if err != nil {
+		return err
+	}
 	t := transactor{r: r, admin: admin}
 	s, err := kgo.NewGroupTransactSession(append(append([]kgo.Opt{}, r.cfg.Client...),
 		kgo.ConsumerGroup(r.group),
@@ -43,6 +50,7 @@ func (r *Reactor) session(ctx context.Context) error {
 		kgo.FetchMaxWait(250*time.Millisecond), // a partition that is newly assigned waits for the fetch in flight
 		kgo.KeepControlRecords(),               // so that the committed offset passes a transaction's marker and lag becomes 0
 		kgo.TransactionalID(r.transactionalID()),
+		kgo.WithHooks(&partlog.Gate{Hanging: r.hanging(admin), Committed: func() kadm.TopicsSet { return wrote }}),
 		kgo.TransactionTimeout(transactionTimeout),
 		kgo.RecordDeliveryTimeout(transactionTimeout),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
@@ -78,6 +86,24 @@ func (r *Reactor) session(ctx context.Context) error {
 		}
 	}
 	return context.Cause(ctx)
+}
+
+func (r *Reactor) hanging(admin *kgo.Client) partlog.Hanging {
+	return partlog.Hanging{Admin: admin, Kafka: r.cfg.Client, Prefix: r.group + "-", Log: r.cfg.Logger}
+}
+
+// wrote are the partitions that the reactor's transactions may be in.
+func (r *Reactor) wrote(ctx context.Context, adm *kadm.Client) (kadm.TopicsSet, error) {
+	in, err := partlog.OffsetsOf(ctx, adm, r.group)
+	if err != nil {
+		return nil, fmt.Errorf("%w: reactor %s: %w", event.ErrUnavailable, r.cfg.Name, err)
+	}
+	for target, partitions := range r.partitions {
+		for n := range partitions {
+			in.Add(topology.TopicsOf(r.cfg.Prefix, target).Commands, n)
+		}
+	}
+	return in, nil
 }
 
 // transactor makes the transactions of one session. One goroutine uses it, but for take.

@@ -77,12 +77,12 @@ func TestRebuildUnderLoad(t *testing.T) {
 		t.Fatal(err, again)
 	}
 	for _, r := range asked {
-		// What was complete by then is rebuilt once more; orders was not.
-		if r.State != "active" || r.Version < 2 || r.Projection == "orders" && r.Version != 2 {
+		// What was complete by then is rebuilt once more: version 2 of orders may have been completed while the roles got ready.
+		if r.State != "active" || r.Version < 2 || r.Version > 3 {
 			t.Errorf("%+v\n%s", r, again)
 		}
 	}
-	const projections = 8
+	const projections = 9
 	if len(asked) != projections {
 		t.Errorf("%s", again)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/domain/account"
 	"github.com/cqrsflow/cqrsflow/domain/customer"
 	"github.com/cqrsflow/cqrsflow/domain/emailclaim"
+	"github.com/cqrsflow/cqrsflow/domain/experiment"
 	"github.com/cqrsflow/cqrsflow/domain/order"
 	"github.com/cqrsflow/cqrsflow/domain/session"
 	"github.com/cqrsflow/cqrsflow/domain/source"
@@ -16,6 +17,7 @@ import (
 	benchschema "github.com/cqrsflow/cqrsflow/schemas/bench"
 	customerschema "github.com/cqrsflow/cqrsflow/schemas/customer"
 	emailclaimschema "github.com/cqrsflow/cqrsflow/schemas/emailclaim"
+	experimentschema "github.com/cqrsflow/cqrsflow/schemas/experiment"
 	orderschema "github.com/cqrsflow/cqrsflow/schemas/order"
 	sessionschema "github.com/cqrsflow/cqrsflow/schemas/session"
 	sourceschema "github.com/cqrsflow/cqrsflow/schemas/source"
@@ -29,6 +31,7 @@ var all = []*decider.Type{
 	registered(session.Spec(sessionschema.Codec)),
 	registered(emailclaim.Spec(emailclaimschema.Codec)),
 	registered(source.Spec(sourceschema.Codec)),
+	registered(experiment.Spec(experimentschema.Codec)),
 }
 
 // identity are the types of which nothing may be shown, or done, without permission.

@@ -19,7 +19,7 @@ import (
 func everything() []*decider.Type { return append(All(), Account()) }
 
 func TestLookup(t *testing.T) {
-	if diff := cmp.Diff([]string{"order", "customer", "user", "session", "emailclaim", "source"}, Names()); diff != "" {
+	if diff := cmp.Diff([]string{"order", "customer", "user", "session", "emailclaim", "source", "experiment"}, Names()); diff != "" {
 		t.Error(diff)
 	}
 	for _, want := range All() {
@@ -46,7 +46,7 @@ func TestOpen(t *testing.T) {
 	for _, typ := range Open() {
 		names = append(names, typ.Name)
 	}
-	if diff := cmp.Diff([]string{"order", "customer"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"order", "customer", "experiment"}, names); diff != "" {
 		t.Error(diff)
 	}
 	if len(All()) != len(Names()) {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/cqrsflow/cqrsflow/consumers/assignments"
+	"github.com/cqrsflow/cqrsflow/consumers/postgres/experiments"
 	"github.com/cqrsflow/cqrsflow/internal/aggregates"
 	"github.com/cqrsflow/cqrsflow/internal/config"
 	"github.com/cqrsflow/cqrsflow/internal/lifecycle"
@@ -64,12 +66,28 @@ func (p *process) startAPI(_ context.Context, port *publicPort) error {
 	c.ReadPostgres(pool, waiter)
 	c.Search = p.search.reader
 	c.Progress[searchindex.Name] = p.search.reader
+	if c.Assigner, err = p.followExperiments(); err != nil {
+		return err
+	}
 	made, err := api.New(c)
 	if err != nil {
 		return err
 	}
 	port.rest = made
 	return nil
+}
+
+// followExperiments knows which experiments run. The API is ready once it does, so that after a restart no unit is served by another
+// variant than before.
+func (p *process) followExperiments() (*assignments.Follower, error) {
+	types := p.byName()
+	f, err := assignments.New(assignments.Config{Kafka: p.kafka, Prefix: p.cfg.General.Prefix, Experiment: types[experiments.Aggregate], Tried: types, Logger: p.log})
+	if err != nil {
+		return nil, err
+	}
+	p.group.Go(lifecycle.Last, "experiments", f.Run)
+	p.ops.Register("experiments", f.Ready)
+	return f, nil
 }
 
 // startHTTP answers on the public port what the roles have put there.

@@ -241,7 +241,7 @@ func (d *dev) importAll(ctx context.Context, p *process) (*cdnow.Report, error) 
 	following.Go(func() error {
 		return catchup.Wait(ctx, p.admin, Groups(p.cfg, p.admin), func() bool { return !published.Load() }, catching.Set)
 	})
-	report, err := cdnow.Import(ctx, signing{p.publisher, p.signer(CommandLine)}, d.opts.Import, importing.Add)
+	report, err := cdnow.Import(ctx, p.as(CommandLine), d.opts.Import, importing.Add)
 	if err == nil {
 		importing.Done()
 	}

@@ -38,7 +38,7 @@ func (p *process) startIdentity(ctx context.Context, port *publicPort) error {
 	if err != nil {
 		return err
 	}
-	made := identity.Config{Commands: p.publisher, Accounts: query.NewAccounts(p.store.Pool()), Vault: v, Keys: keys.Keys, Product: c.Product, PublicURL: c.PublicURL,
+	made := identity.Config{Commands: p.as(identity.ServiceName), Accounts: query.NewAccounts(p.store.Pool()), Vault: v, Keys: keys.Keys, Product: c.Product, PublicURL: c.PublicURL,
 		ForwardedBy: c.ForwardedBy, SessionLifetime: c.Lifetime, SessionIdle: c.Idle, WithoutSecondFactor: !c.SecondFactor, OnAttempt: p.metrics.onAttempt, Logger: p.log}
 	if made.TrustedProxies, err = networks(c.TrustedProxies); err != nil {
 		return err

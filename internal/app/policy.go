@@ -7,7 +7,6 @@ import (
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/event/principal"
-	"github.com/cqrsflow/cqrsflow/internal/cdnow"
 	"github.com/cqrsflow/cqrsflow/internal/config"
 	"github.com/cqrsflow/cqrsflow/internal/lifecycle"
 	"github.com/cqrsflow/cqrsflow/producer"
@@ -79,16 +78,35 @@ func (p *process) signer(service string) *principal.Signer {
 	return &principal.Signer{Keys: p.keys, As: principal.Principal{Kind: principal.Service, ID: service}}
 }
 
-// signing signs what dev imports as the command line does; the publisher it shares with the API signs nothing.
+// signing publishes as a service does; the publisher, which it shares with the API, signs nothing.
 type signing struct {
-	cdnow.Publisher
-	signer *principal.Signer
+	publisher *producer.Publisher
+	signer    *principal.Signer
 }
+
+// as signs as the service from here on.
+func (p *process) as(service string) signing { return signing{p.publisher, p.signer(service)} }
 
 // Enqueue signs and hands on.
 func (s signing) Enqueue(ctx context.Context, aggregate string, c event.Command, contentType string, body []byte, done func(event.Outcome, error)) error {
-	if err := s.signer.Sign(&c, contentType, body); err != nil {
+	if err := s.sign(&c, contentType, body); err != nil {
 		return err
 	}
-	return s.Publisher.Enqueue(ctx, aggregate, c, contentType, body, done)
+	return s.publisher.Enqueue(ctx, aggregate, c, contentType, body, done)
+}
+
+// Do signs and hands on.
+func (s signing) Do(ctx context.Context, c event.Command, aggregate, contentType string, body []byte) (event.Outcome, error) {
+	if err := s.sign(&c, contentType, body); err != nil {
+		return event.Outcome{}, err
+	}
+	return s.publisher.Do(ctx, c, aggregate, contentType, body)
+}
+
+// sign binds the command's ID as well: one that has none yet gets it here.
+func (s signing) sign(c *event.Command, contentType string, body []byte) error {
+	if c.ID == "" {
+		c.ID = producer.NewCommandID()
+	}
+	return s.signer.Sign(c, contentType, body)
 }

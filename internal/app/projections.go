@@ -6,6 +6,7 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/consumers/history"
 	"github.com/cqrsflow/cqrsflow/consumers/postgres"
+	"github.com/cqrsflow/cqrsflow/consumers/postgres/experiments"
 	"github.com/cqrsflow/cqrsflow/consumers/postgres/identity"
 	"github.com/cqrsflow/cqrsflow/consumers/postgres/shop"
 	"github.com/cqrsflow/cqrsflow/consumers/reactor"
@@ -13,6 +14,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/consumers/rebuild"
 	"github.com/cqrsflow/cqrsflow/consumers/runner"
 	"github.com/cqrsflow/cqrsflow/decider"
+	"github.com/cqrsflow/cqrsflow/internal/aggregates"
 	"github.com/cqrsflow/cqrsflow/internal/config"
 	"github.com/cqrsflow/cqrsflow/internal/lifecycle"
 )
@@ -22,7 +24,21 @@ func sqlProjections() []postgres.Projection { return append(modelProjections(), 
 
 // modelProjections are those of the role project-sql.
 func modelProjections() []postgres.Projection {
-	return append(shop.Projections(), identity.Projections()...)
+	return append(append(shop.Projections(), identity.Projections()...), experimentsProjection())
+}
+
+// experimentsProjection reads experiments, and every aggregate type that can be tried: the open ones.
+func experimentsProjection() postgres.Projection {
+	var experiment *decider.Type
+	var others []string
+	for _, t := range aggregates.Open() {
+		if t.Name == experiments.Aggregate {
+			experiment = t
+		} else {
+			others = append(others, t.Name)
+		}
+	}
+	return experiments.Projection(experiment, others...)
 }
 
 // projection is a projection whose store this process has, whether it projects or only reads.

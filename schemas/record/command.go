@@ -103,7 +103,8 @@ func ParseCommand(r *kgo.Record, names *Names) (c event.Command, content string,
 			c.Auth = string(h.Value) // who verifies it bounds its length, too
 		case hVariant:
 			// An experiment never makes a command fail: what this is not, is a variant that nobody knows.
-			c.Variant = names.intern(h.Value[:min(len(h.Value), maxText)])
+			// One that is too long is cut where it still is: what is too long is no assignment.
+			c.Variant = string(h.Value[:min(len(h.Value), event.MaxAssignment+1)])
 		case hReturn:
 			c.ReturnState = view(h.Value) == "state"
 		case hSpecVersion:

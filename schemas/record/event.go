@@ -81,7 +81,7 @@ func ParseEvent(r *kgo.Record, aggregate string, names *Names, env *event.Envelo
 		case hAuth:
 			env.Principal = string(h.Value)
 		case hVariant:
-			env.Variant = names.intern(h.Value)
+			env.Variant = string(h.Value) // it names a unit: it hardly repeats
 		}
 		if !ok {
 			return foreign(fmt.Sprintf("header %s is %q", h.Key, clip(h.Value)))

@@ -61,17 +61,26 @@ func TestGoldenRecords(t *testing.T) {
 
 // What is no assignment, or far too long to be one, makes no command malformed: the default decides it.
 func TestAnOddVariantIsNoMistake(t *testing.T) {
-	for _, v := range []string{"", "v2", "=", strings.Repeat("x", 10_000)} {
+	for _, v := range []string{"", "v2", "=", "a=@b", strings.Repeat("x", 10_000)} {
 		r := &kgo.Record{Key: []byte("o-1"), Value: []byte("{}"), Headers: []kgo.RecordHeader{{Key: "ce_type", Value: []byte("order.v1.PayOrder")}, {Key: "cqrs-variant", Value: []byte(v)}}}
 		c, _, err := ParseCommand(r, &Names{})
-		if err != nil || !strings.HasPrefix(v, c.Variant) || len(c.Variant) > maxText {
+		if err != nil || !strings.HasPrefix(v, c.Variant) || len(c.Variant) > event.MaxAssignment+1 {
 			t.Errorf("%.20q: %q, %v", v, c.Variant, err)
 		}
 		if _, ok := event.ParseAssignment(c.Variant); ok {
 			t.Errorf("%.20q is an assignment", v)
 		}
 	}
-	if a, ok := event.ParseAssignment("checkout=v2"); !ok || a.Experiment != "checkout" || a.Variant != "v2" || a.String() != "checkout=v2" {
-		t.Error(a, ok)
+	for text, want := range map[string]event.Assignment{
+		"checkout=v2":       {Experiment: "checkout", Variant: "v2"},
+		"checkout/1=v2@ada": {Experiment: "checkout/1", Variant: "v2", Unit: "ada"},
+	} {
+		if a, ok := event.ParseAssignment(text); !ok || a != want || a.String() != text {
+			t.Error(a, ok)
+		}
+	}
+	longest := event.Assignment{Experiment: strings.Repeat("e", 128) + "/2147483647", Variant: strings.Repeat("v", 41), Unit: strings.Repeat("u", 128)}
+	if a, ok := event.ParseAssignment(longest.String()); !ok || a != longest {
+		t.Errorf("%d bytes are too long", len(longest.String()))
 	}
 }

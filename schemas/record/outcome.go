@@ -113,7 +113,7 @@ func ParseOutcome(r *kgo.Record, aggregate string, names *Names) (event.Outcome,
 		case hAuth:
 			o.Principal = string(h.Value)
 		case hVariant:
-			o.Variant = names.intern(h.Value)
+			o.Variant = string(h.Value) // it names a unit: it hardly repeats
 		}
 		if !ok {
 			return foreign(fmt.Sprintf("header %s is %q", h.Key, clip(h.Value)))

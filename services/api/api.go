@@ -67,6 +67,14 @@ func (a *API) route() {
 	if a.cfg.Sales != nil {
 		get("/v1/sales/daily", a.dailySales, describeSales, salesParams...)
 	}
+	if a.cfg.Experiments != nil {
+		get("/v1/experiments", a.listExperiments, describeExperiments, experimentParams...)
+		get("/v1/experiments/{id}", a.getExperiment, describeExperiment)
+		get("/v1/experiments/{id}/results", a.getResults, describeResults, resultParams...)
+	}
+	if a.cfg.Assigner != nil {
+		get("/v1/experiments/{id}/assignment", a.getAssignment, describeAssignment, assignmentParams...)
+	}
 	if a.cfg.History != nil {
 		get("/v1/{aggregates}/{id}/events", a.listEvents, describeEvents, eventParams...)
 		get("/v1/{aggregates}/{id}/state", a.getState, describeState, stateParams...)
@@ -84,10 +92,12 @@ func (a *API) route() {
 
 func (a *API) serveOpenAPI(c *call) error { return c.writeStatic("application/json", a.openapi) }
 
+// pagePolicy: everything is in the page: nothing may be fetched from anywhere, and nothing runs.
+const pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+
 func (a *API) serveAsyncAPI(c *call) error { return c.writeStatic("application/json", a.asyncapi) }
 
 func (a *API) serveDocs(c *call) error {
-	// Everything is in the page: nothing may be fetched from anywhere, and nothing runs.
-	c.w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+	c.w.Header().Set("Content-Security-Policy", pagePolicy)
 	return c.writeStatic("text/html; charset=utf-8", a.docs)
 }

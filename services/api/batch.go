@@ -26,6 +26,7 @@ type BatchLine struct {
 	Command         string          `json:"command" doc:"The command, as in its path." example:"place"`
 	CommandID       string          `json:"commandId,omitempty" doc:"The idempotency key; made and returned where absent." minLength:"1" maxLength:"64"`
 	ExpectedVersion json.RawMessage `json:"expectedVersion,omitempty" doc:"The version that the aggregate must have; 0 where it must not exist."`
+	Unit            string          `json:"unit,omitempty" doc:"The customer that the command is for, for experiments, as the header Cqrs-Unit says it of one command."`
 	Data            json.RawMessage `json:"data,omitempty" doc:"The command's body."`
 }
 
@@ -38,9 +39,9 @@ type result struct {
 // postBatch is POST /v1/commands: the lines are published in order without waiting for each other, and
 // answered in order. A line that cannot be read is answered with its problem; the others go ahead.
 func (a *API) postBatch(c *call) error {
-	for _, header := range []string{"Idempotency-Key", "If-Match", "If-None-Match"} {
+	for _, header := range []string{"Idempotency-Key", "If-Match", "If-None-Match", unitHeader} {
 		if c.r.Header.Get(header) != "" {
-			return malformed(header, "a batch has it on each line: commandId, expectedVersion")
+			return malformed(header, "a batch has it on each line: commandId, expectedVersion, unit")
 		}
 	}
 	prefer, err := preferred(c.r.Header)
@@ -177,8 +178,10 @@ func (a *API) readLine(c *call, line []byte) (submission, error) {
 	}
 	s := submission{aggregate: t, path: "/v1/" + t.Plural + "/" + in.ID + "/" + in.Command}
 	s.command = a.command(c, ct, id, in.CommandID, expected)
-	s.contentType, s.body, err = a.encodeCommand(t, ct, in.Data)
-	return s, err
+	if s.contentType, s.body, err = a.encodeCommand(t, ct, in.Data); err != nil {
+		return s, err
+	}
+	return s, a.assign(c.r.Context(), &s, "unit", in.Unit)
 }
 
 // jsonMessage is what encoding/json says, in the caller's terms.

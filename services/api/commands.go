@@ -170,8 +170,14 @@ func (a *API) readCommand(c *call) (submission, error) {
 	}
 	s := submission{aggregate: t, path: c.r.URL.EscapedPath()}
 	s.command = a.command(c, ct, c.stream, key, expected)
-	s.contentType, s.body, err = a.encodeCommand(t, ct, data)
-	return s, err
+	if s.contentType, s.body, err = a.encodeCommand(t, ct, data); err != nil {
+		return s, err
+	}
+	unit, _, err := one(c.r.Header, unitHeader)
+	if err != nil {
+		return s, err
+	}
+	return s, a.assign(c.r.Context(), &s, unitHeader, unit)
 }
 
 func (a *API) command(c *call, ct decider.CommandType, id event.StreamID, key string, expected event.Version) event.Command {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/experiment"
+	"github.com/cqrsflow/cqrsflow/experiment/results"
 	"github.com/cqrsflow/cqrsflow/producer"
 	"github.com/cqrsflow/cqrsflow/query"
 )
@@ -59,6 +61,24 @@ type History interface {
 	State(ctx context.Context, aggregate string, stream event.StreamID, at query.At) (decider.Snapshot, error)
 }
 
+// Experiments reads the read model experiments; *query.Experiments does.
+type Experiments interface {
+	Get(ctx context.Context, id event.StreamID) (query.Experiment, error)
+	List(ctx context.Context, f query.ExperimentFilter) (query.Page[query.Experiment], error)
+	Results(ctx context.Context, id event.StreamID, plan int) (*results.Report, error)
+}
+
+// Assigner knows which experiments run; *internal/experiments.Follower does. It answers at once, and is safe for concurrent use.
+type Assigner interface {
+	// Tries reports whether commands of an aggregate type are tried by any experiment at present.
+	Tries(aggregate string) bool
+	// Assign is the assignment of a command of an aggregate type, in text form; empty for none. unit says who or what the command
+	// is of, for each kind of unit; empty where that is not known.
+	Assign(aggregate string, unit func(kind string) string) string
+	// Variant is what a unit sees of an experiment; event.ErrNotFound where there is no such experiment.
+	Variant(id event.StreamID, unit string) (experiment.Shown, error)
+}
+
 // Parked tells which streams a projection has set aside; *query.Parked does.
 type Parked interface {
 	ParkedStream(ctx context.Context, projection, aggregate string, stream event.StreamID) (bool, error)
@@ -84,6 +104,9 @@ type Config struct {
 	Sales      DailySales
 	History    History
 	Search     Search
+	// Experiments needs an Assigner. Assigner alone assigns commands, and shows no experiments.
+	Experiments Experiments
+	Assigner    Assigner
 	// Parked is required where a read model of SQL is there.
 	Parked Parked
 	// Progress of every read model that is read or can be waited for, by the projection's name.
@@ -104,11 +127,11 @@ type Config struct {
 // ReadPostgres fills in what is read from Postgres: orders, customers, sales, history, and the progress of these.
 func (c *Config) ReadPostgres(pool *pgxpool.Pool, w *query.Waiter) {
 	c.Orders, c.Customers, c.Sales = query.NewOrders(pool), query.NewCustomers(pool), query.NewSales(pool)
-	c.History, c.Parked = query.NewHistory(pool, c.Aggregates...), query.NewParked(pool)
+	c.History, c.Parked, c.Experiments = query.NewHistory(pool, c.Aggregates...), query.NewParked(pool), query.NewExperiments(pool)
 	if c.Progress == nil {
 		c.Progress = map[string]Progress{}
 	}
-	for _, m := range []query.Model{query.OrdersModel, query.CustomersModel, query.SalesModel, query.HistoryModel} {
+	for _, m := range []query.Model{query.OrdersModel, query.CustomersModel, query.SalesModel, query.HistoryModel, query.ExperimentsModel} {
 		c.Progress[m.Name] = w.Of(m)
 	}
 }
@@ -122,7 +145,7 @@ func (c *Config) validate() error {
 	}
 	if c.WaitFor == nil {
 		c.WaitFor = map[string][]string{
-			"sql":     {query.OrdersModel.Name, query.CustomersModel.Name, query.SalesModel.Name},
+			"sql":     {query.OrdersModel.Name, query.CustomersModel.Name, query.SalesModel.Name, query.ExperimentsModel.Name},
 			"search":  {searchModel.Name},
 			"history": {query.HistoryModel.Name},
 		}
@@ -139,11 +162,11 @@ func (c *Config) validate() error {
 		return bad("MaxBatchBody is %d; it must be at least MaxBody, %d", c.MaxBatchBody, c.MaxBody)
 	case c.QueryTimeout < 0:
 		return bad("QueryTimeout is %v; it must be positive", c.QueryTimeout)
-	case c.Parked == nil && (c.Orders != nil || c.Customers != nil || c.History != nil):
+	case c.Parked == nil && (c.Orders != nil || c.Customers != nil || c.History != nil || c.Experiments != nil):
 		return bad("Parked is missing")
 	}
 	needed := map[string]bool{query.OrdersModel.Name: c.Orders != nil, query.CustomersModel.Name: c.Customers != nil,
-		query.SalesModel.Name: c.Sales != nil, query.HistoryModel.Name: c.History != nil, searchModel.Name: c.Search != nil}
+		query.SalesModel.Name: c.Sales != nil, query.HistoryModel.Name: c.History != nil, query.ExperimentsModel.Name: c.Experiments != nil, searchModel.Name: c.Search != nil}
 	any := c.Commands != nil
 	for name, there := range needed {
 		any = any || there

@@ -166,13 +166,18 @@ func plainState(t *decider.Type, id event.StreamID, v event.Version, state any) 
 	if err != nil {
 		return nil, fmt.Errorf("state of %s/%s: %w", t.Name, id, err)
 	}
+	return withIdentity(id, v, body), nil
+}
+
+// withIdentity puts ID and version before the fields of a state.
+func withIdentity(id event.StreamID, v event.Version, body []byte) json.RawMessage {
 	out := []byte(`{"id":"` + string(id) + `","version":`) // a stream ID has nothing to escape
 	out = strconv.AppendInt(out, int64(v), 10)
 	rest := bytes.TrimPrefix(body, []byte("{"))
 	if len(rest) > 1 {
 		out = append(out, ',')
 	}
-	return append(out, rest...), nil
+	return append(out, rest...)
 }
 
 func orderOfState(id event.StreamID, v event.Version, s *orderv1.OrderState) Order {

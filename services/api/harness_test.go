@@ -265,7 +265,7 @@ func newFixture(t testing.TB, changes ...func(*Config)) *fixture {
 	f := &fixture{t: t, log: &bytes.Buffer{}, processor: newProcessor(all), orders: &orders{rows: map[event.StreamID]query.Order{}},
 		customers: &customers{rows: map[event.StreamID]query.Customer{}}, history: &history{}, search: &searcher{}, parked: parked{}, models: map[string]*readModel{}}
 	progress := map[string]Progress{}
-	for _, name := range []string{"orders", "customers", "daily_sales", "history", "orders_search"} {
+	for _, name := range []string{"orders", "customers", "daily_sales", "history", "experiments", "orders_search"} {
 		f.models[name] = &readModel{}
 		progress[name] = f.models[name]
 	}

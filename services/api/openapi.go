@@ -158,7 +158,8 @@ var (
 	waitForHeader  = header("Cqrs-Wait-For", "`sql`, `search`, `history`, separated by commas: answer once these have acknowledged. Late ones are named in `behind`.")
 	commandHeaders = []*huma.Param{header("Idempotency-Key", "The command ID, 1 to 64 printable ASCII characters. A repeat is answered as the first time was. Made and returned where it is absent."),
 		header("If-Match", "The version that the aggregate must have, in quotes."), header("If-None-Match", "`*`: the aggregate must not exist."),
-		header("Prefer", preferTxt+" `respond-async`: answer 202 at once, or after the wait where both are given."), waitForHeader}
+		header("Prefer", preferTxt+" `respond-async`: answer 202 at once, or after the wait where both are given."), waitForHeader, unitParam}
+	unitParam = header(unitHeader, "The customer that the command is for, where its body does not say; for experiments whose unit is the customer.")
 )
 
 // operation adds an operation; problems are the codes that it can answer with, besides those that all can.

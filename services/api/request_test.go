@@ -233,7 +233,7 @@ func TestTrace(t *testing.T) {
 
 func TestRepeatedHeaders(t *testing.T) {
 	f := newFixture(t)
-	for _, name := range []string{"Idempotency-Key", "If-Match", "If-None-Match"} {
+	for _, name := range []string{"Idempotency-Key", "If-Match", "If-None-Match", "Cqrs-Unit"} {
 		r := httptest.NewRequest(http.MethodPost, "/v1/orders/o1/pay", nil)
 		r.Header[name] = []string{`"1"`, `"2"`}
 		if p := f.send(r).want(400).problem(); p.Errors[0].Field != name {

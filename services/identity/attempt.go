@@ -67,7 +67,7 @@ func (s *Service) begin(ctx context.Context, who account, factor string, origin 
 	default:
 		// One of them did not answer, or the source refused: where the other half began, or may have, it is withdrawn.
 		if !userSaidNo {
-			s.later("withdraw an attempt", func(ctx context.Context) error { return a.endAtUser(ctx, withdrawn, 0, nil) })
+			a.withdrawAtUser()
 		}
 		if !sourceSaidNo {
 			s.later("withdraw an attempt", func(ctx context.Context) error { return a.endAtSource(ctx, withdrawn) })
@@ -96,20 +96,26 @@ func (a *attempt) succeed(ctx context.Context, version int64, proof func(*userv1
 			at = o.RecordedTime
 		}
 	}, func() { atSource = a.endAtSource(ctx, succeeded) })
+	if atSource != nil {
+		a.s.later("end an attempt", func(ctx context.Context) error { return a.endAtSource(ctx, succeeded) })
+	}
 	if atUser != nil {
+		if rejected(atUser) == "" {
+			// Nobody knows whether it succeeded, so nobody is let in. Where it did not, it is withdrawn: who has what it takes
+			// has not failed.
+			a.withdrawAtUser()
+		}
 		a.log("refused", "code", rejected(atUser))
 		a.s.cfg.OnAttempt(a.factor, "refused")
 		return at, atUser
-	}
-	if atSource != nil { // the account has decided; the source will count the attempt as failed
-		a.s.cfg.Logger.Warn("an attempt that succeeded stays open at its source", "error", atSource)
 	}
 	a.log(succeeded)
 	a.s.cfg.OnAttempt(a.factor, succeeded)
 	return at, nil
 }
 
-// fail completes it as failed. What goes wrong then is logged: the attempt stays open, which counts as well.
+// fail completes it as failed. What goes wrong then is logged: the attempt stays open, which counts as well, and the next one at
+// the account or the source records that it has expired.
 func (a *attempt) fail(ctx context.Context, version int64) {
 	var atUser, atSource error
 	both(func() { atUser = a.endAtUser(ctx, failed, version, nil) }, func() { atSource = a.endAtSource(ctx, failed) })
@@ -126,8 +132,12 @@ func (a *attempt) fail(ctx context.Context, version int64) {
 func (a *attempt) withdraw() {
 	a.log(withdrawn)
 	a.s.cfg.OnAttempt(a.factor, withdrawn)
-	a.s.later("withdraw an attempt", func(ctx context.Context) error { return a.endAtUser(ctx, withdrawn, 0, nil) })
+	a.withdrawAtUser()
 	a.s.later("withdraw an attempt", func(ctx context.Context) error { return a.endAtSource(ctx, withdrawn) })
+}
+
+func (a *attempt) withdrawAtUser() {
+	a.s.later("withdraw an attempt", func(ctx context.Context) error { return a.endAtUser(ctx, withdrawn, 0, nil) })
 }
 
 func (a *attempt) complete(ctx context.Context, result string, version int64, proof func(*userv1.CompleteAttempt)) (event.Outcome, error) {

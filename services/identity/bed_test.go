@@ -32,6 +32,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/consumers/runner"
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/event/principal"
 	"github.com/cqrsflow/cqrsflow/internal/aggregates"
 	"github.com/cqrsflow/cqrsflow/internal/embedded/kafka"
 	"github.com/cqrsflow/cqrsflow/internal/embedded/postgres"
@@ -45,6 +46,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/services/identity/token"
 	"github.com/cqrsflow/cqrsflow/services/identity/totp"
 	"github.com/cqrsflow/cqrsflow/services/identity/vault"
+	"github.com/cqrsflow/cqrsflow/services/policy"
 	"github.com/cqrsflow/cqrsflow/topology"
 )
 
@@ -111,8 +113,8 @@ type options struct {
 	processor func(*producer.Config)
 }
 
-// bed is identity with everything behind it: Kafka in memory, processors, PostgreSQL with the read models. Time passes only
-// when a test says so.
+// bed is identity with everything behind it: Kafka in memory, processors that enforce the built-in policies, PostgreSQL with the
+// read models. Time passes only when a test says so.
 type bed struct {
 	t        testing.TB
 	broker   *kafka.Server
@@ -197,7 +199,8 @@ func newBed(t testing.TB, o options) *bed {
 		before := b.stopProcessors
 		b.stopProcessors = func() { stop(); processing.Wait(); before() }
 		dir := filepath.Join(t.TempDir(), name)
-		cfg := producer.Config{Kafka: opts, Types: types(), TopicIDs: ids, Dir: dir, Instance: name, Clock: b.now, Logger: log, SessionTimeout: 10 * time.Second}
+		cfg := producer.Config{Kafka: opts, Types: types(), TopicIDs: ids, Dir: dir, Instance: name, Clock: b.now, Logger: log, SessionTimeout: 10 * time.Second,
+			Principals: keyring(t), Authorize: builtIn(t)}
 		if o.processor != nil {
 			o.processor(&cfg)
 		}
@@ -238,7 +241,7 @@ func newBed(t testing.TB, o options) *bed {
 	b.verifier, err = token.NewVerifier(token.VerifierConfig{Issuer: "https://id.example", Audience: "shop", Keys: b.keys, Now: b.now})
 	must(t, err)
 	for range max(1, o.instances) {
-		publisher, err := producer.NewPublisher(t.Context(), producer.PublisherConfig{Kafka: publishing, Aggregates: names(), Logger: log})
+		publisher, err := producer.NewPublisher(t.Context(), producer.PublisherConfig{Kafka: publishing, Aggregates: names(), Logger: log, Sign: b.signer(identity.ServiceName).Sign})
 		must(t, err)
 		b.commands = publisher
 		goOn(ctx, &running, "publisher", publisher.Run)
@@ -269,6 +272,39 @@ func newBed(t testing.TB, o options) *bed {
 		})
 	}
 	return b
+}
+
+// keyring has the key that proves who asks.
+func keyring(t testing.TB) *principal.Keyring {
+	t.Helper()
+	k, err := principal.NewKeyring(key("principal"))
+	must(t, err)
+	return k
+}
+
+// signer signs as a service, by the bed's clock, and for longer than it ever passes at once: what goes on after an answer is not
+// to expire because a test lets time pass.
+func (b *bed) signer(service string) *principal.Signer {
+	b.t.Helper()
+	return &principal.Signer{Keys: keyring(b.t), As: principal.Principal{Kind: principal.Service, ID: service}, Clock: b.now, Valid: 1000 * time.Hour}
+}
+
+// authorizer asks policies, as the process does that puts processor and policies together.
+type authorizer struct{ set *policy.Set }
+
+func builtIn(t testing.TB) authorizer {
+	t.Helper()
+	words, err := policy.NewVocabulary(aggregates.All(), "daily_sales")
+	must(t, err)
+	set, err := policy.Parse(words, policy.Defaults())
+	must(t, err)
+	return authorizer{set}
+}
+
+func (a authorizer) Authorize(q *producer.Asked) producer.Answer {
+	d := a.set.Command(&policy.Request{Principal: q.Principal, Command: q.Command, Stream: q.Stream, Exists: q.Exists, Attributes: q.Attributes,
+		Owner: q.Owner, Backdated: q.Backdated})
+	return producer.Answer{Allowed: d.Allowed, Policy: d.Policy}
 }
 
 // types are the aggregates of identity.
@@ -355,13 +391,14 @@ func (b *bed) token() string {
 	return found[1]
 }
 
-// do has a command decided that no path of users takes: an administrator's.
+// do has a command decided that no path of users takes: an operator's, who may do everything.
 func (b *bed) do(stream string, body proto.Message) {
 	b.t.Helper()
 	data, err := schemas.Marshal(body)
 	must(b.t, err)
-	o, err := b.commands.Do(b.t.Context(), event.Command{Type: string(body.ProtoReflect().Descriptor().FullName()), Stream: event.StreamID(stream),
-		ExpectedVersion: event.AnyVersion}, "user", schemas.ContentTypeProtobuf, data)
+	c := event.Command{ID: producer.NewCommandID(), Type: string(body.ProtoReflect().Descriptor().FullName()), Stream: event.StreamID(stream), ExpectedVersion: event.AnyVersion}
+	must(b.t, b.signer("cli").Sign(&c, schemas.ContentTypeProtobuf, data))
+	o, err := b.commands.Do(b.t.Context(), c, "user", schemas.ContentTypeProtobuf, data)
 	must(b.t, err)
 	if o.Kind != event.Accepted {
 		b.t.Fatalf("%s: %s %s", body.ProtoReflect().Descriptor().Name(), o.Code, o.Message)

@@ -12,6 +12,10 @@ import (
 	"github.com/cqrsflow/cqrsflow/schemas"
 )
 
+// ServiceName is the principal that identity's commands are signed as: "service:identity". Who asked identity it has found out
+// itself, and says it in the commands' origin.
+const ServiceName = "identity"
+
 // The aggregates.
 const (
 	userType    = "user"
@@ -68,6 +72,9 @@ func (s *Service) do(ctx context.Context, aggregate string, stream string, body,
 		return o, nil
 	case event.Rejected:
 		return o, &event.Rejection{Code: o.Code, Message: o.Message}
+	case event.Denied: // by a mistake in the configuration: nobody is let in by it
+		return o, doing(fmt.Errorf("%w: the command processor denies it: %s: %s; it needs the keys that identity signs with, and a policy that permits it to Service::%q",
+			event.ErrConfig, o.Code, o.Message, ServiceName))
 	}
 	return o, doing(fmt.Errorf("the outcome is %s: %s: %s %v", o.Kind, o.Code, o.Message, o.Fields))
 }

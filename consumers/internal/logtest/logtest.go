@@ -44,6 +44,8 @@ type Command struct {
 	At time.Time
 	// Outcome has an outcome written as well, under this command ID.
 	Outcome string
+	// Variant is the assignment under which it was decided.
+	Variant string
 	// Skip leaves out that many versions before the first event.
 	Skip int
 }
@@ -171,7 +173,7 @@ func (l *Log) envelopes(t testing.TB, aggregate string, c Command, keep bool) ([
 	for i, b := range bodies {
 		version++
 		events = append(events, event.Envelope{Aggregate: aggregate, Stream: event.StreamID(c.Stream), Version: version, Type: b.typ,
-			Time: at, RecordedTime: recorded, CausationID: c.Outcome, CommandOffset: offset, LastOfCommand: i == len(bodies)-1,
+			Time: at, RecordedTime: recorded, CausationID: c.Outcome, Variant: c.Variant, CommandOffset: offset, LastOfCommand: i == len(bodies)-1,
 			Partition: partition, ContentType: record.Protobuf, Data: b.data})
 		refs = append(refs, event.Ref{Type: b.typ, Version: version})
 	}

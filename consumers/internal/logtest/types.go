@@ -2,6 +2,9 @@ package logtest
 
 import (
 	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/internal/aggregates"
@@ -19,4 +22,9 @@ func Types(t testing.TB, names ...string) map[string]*decider.Type {
 		out[name] = typ
 	}
 	return out
+}
+
+// At is the n-th second of a log.
+func At(n int) *timestamppb.Timestamp {
+	return timestamppb.New(Epoch.Add(time.Duration(n) * time.Second))
 }
