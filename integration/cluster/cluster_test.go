@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,7 +91,9 @@ func TestUpgrade(t *testing.T) {
 	if l.TimedOut() > 0 || l.Broken() > 0 {
 		t.Errorf("%d requests had no outcome in time, %d connections broke", l.TimedOut(), l.Broken())
 	}
-	t.Log(r.must(t, "helm", "test", r.name, "--logs"))
+	if out := r.must(t, "helm", "test", r.name); !strings.Contains(out, "Succeeded") {
+		t.Error(out)
+	}
 }
 
 // killFor is how long pods are killed, one every killEvery.

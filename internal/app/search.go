@@ -81,15 +81,24 @@ func (p *process) openIndexes(context.Context) error {
 	return nil
 }
 
-func (p *process) openElasticsearch(ctx context.Context) error {
-	c := &p.cfg.Elasticsearch
-	cc := elasticsearch.ClientConfig{URLs: c.URL, APIKey: c.APIKey, Prefix: p.cfg.General.Prefix}
+// searchClient is how Elasticsearch is reached. Its errors wrap event.ErrConfig.
+func searchClient(cfg *config.Settings) (elasticsearch.ClientConfig, error) {
+	c := &cfg.Elasticsearch
+	cc := elasticsearch.ClientConfig{URLs: c.URL, APIKey: c.APIKey, Prefix: cfg.General.Prefix}
 	if c.CA != "" {
 		ca, err := os.ReadFile(c.CA)
 		if err != nil {
-			return fmt.Errorf("%w: elasticsearch.ca_file: %w", event.ErrConfig, err)
+			return cc, fmt.Errorf("%w: elasticsearch.ca_file: %w", event.ErrConfig, err)
 		}
 		cc.CA = ca
+	}
+	return cc, nil
+}
+
+func (p *process) openElasticsearch(ctx context.Context) error {
+	cc, err := searchClient(p.cfg)
+	if err != nil {
+		return err
 	}
 	client, err := elasticsearch.Connect(cc)
 	if err != nil {
