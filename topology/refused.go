@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -31,6 +32,9 @@ func advice(err error) (settings string, final bool) {
 	// A TLS alert: from version 1.3 on it comes after the handshake, with what is read first.
 	case errors.As(err, &op) && op.Op == "remote error":
 		return "the brokers want another client certificate: kafka.tls.cert_file, kafka.tls.key_file (CQRSFLOW_KAFKA_TLS_CERT_FILE, …)", true
+	// The client has only words for it: what is read as the length of an answer is the beginning of a TLS alert.
+	case err != nil && strings.Contains(err.Error(), "tls alert record"):
+		return "the brokers want TLS: kafka.tls.enabled, kafka.tls.ca_file (CQRSFLOW_KAFKA_TLS_ENABLED, …)", true
 	case errors.As(err, &eof):
 		return "they may want TLS, kafka.tls.enabled, or a login, kafka.sasl.mechanism (CQRSFLOW_KAFKA_TLS_ENABLED, CQRSFLOW_KAFKA_SASL_MECHANISM)", false
 	}
