@@ -13,6 +13,7 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/event/principal"
 	"github.com/cqrsflow/cqrsflow/experiment"
 	"github.com/cqrsflow/cqrsflow/experiment/results"
 	"github.com/cqrsflow/cqrsflow/producer"
@@ -114,6 +115,8 @@ type Config struct {
 	// WaitFor are the read models behind each word of Cqrs-Wait-For. Default: sql, search and history.
 	// Those without Progress count as behind.
 	WaitFor map[string][]string
+	// Principals sign commands as who asks for them (principal.FromContext); nil signs nothing, and nobody's are not signed.
+	Principals *principal.Keyring
 	// MaxBody bounds the body of a command in bytes, MaxBatchBody that of a batch. Defaults 1 MiB and 16 MiB.
 	MaxBody, MaxBatchBody int64
 	// QueryTimeout bounds the reading of a query, after the waiting for positions. Default 15 s.
