@@ -102,7 +102,7 @@ const (
 	killEvery = 10 * time.Second
 )
 
-// Pods of all roles are killed at random for five minutes, without time to end: nothing is lost or repeated.
+// Pods of all roles are killed at random for five minutes, in turns by SIGKILL and by a forced deletion, which moves them: nothing is lost or repeated.
 func TestKills(t *testing.T) {
 	r := install(t)
 	l := r.load(t)
@@ -120,8 +120,11 @@ func TestKills(t *testing.T) {
 			t.Fatal("there is no pod")
 		}
 		victim := pods[random.IntN(len(pods))]
-		r.must(t, "kubectl", "delete", "pod", victim, "--grace-period=0", "--force")
-		kills++
+		if kills++; kills%2 == 0 {
+			r.must(t, "kubectl", "delete", "pod", victim, "--grace-period=0", "--force")
+		} else if err := kill9(victim); err != nil {
+			t.Fatal(err)
+		}
 		select {
 		case <-tick.C:
 		case <-end:

@@ -10,8 +10,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -163,7 +165,7 @@ func install(t *testing.T) *release {
 	})
 	k.must(t, "helm", append([]string{"install", name, "--set", "image.tag=cluster-1"}, r.args...)...)
 	t.Logf("helm install --wait took %.0f s", time.Since(began).Seconds())
-	r.API = "http://" + k.must(t, "kubectl", "get", "service", name+"-cqrsflow-query", "-o", "jsonpath={.spec.clusterIP}")
+	r.API = "http://" + k.must(t, "kubectl", "get", "service", name+"-cqrsflow-gateway", "-o", "jsonpath={.spec.clusterIP}")
 	r.Settings = []string{"CQRSFLOW_PREFIX=" + name, "CQRSFLOW_KAFKA_BROKERS=" + r.Brokers, "CQRSFLOW_POSTGRES_URL=" + r.Postgres,
 		"CQRSFLOW_SERVER=" + r.API, "CQRSFLOW_REPLICATION=1", "CQRSFLOW_PARTITIONS=4", "CQRSFLOW_COMMAND_RETENTION=24h"}
 	return r
@@ -216,6 +218,29 @@ func (r *release) pods(t *testing.T) []string {
 		}
 	}
 	return names
+}
+
+// kill9 kills the process of a pod, which runs on this machine as everything of the cluster does. The kubelet starts it again in its place.
+func kill9(pod string) error {
+	found, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		return err
+	}
+	for _, path := range found {
+		environ, err := os.ReadFile(path)
+		if err != nil || !strings.Contains("\x00"+string(environ), "\x00HOSTNAME="+pod+"\x00") {
+			continue // most have ended, or are others'
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err != nil {
+			return err
+		}
+		if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err != nil || filepath.Base(exe) != "cqrsflow" {
+			continue
+		}
+		return syscall.Kill(pid, syscall.SIGKILL)
+	}
+	return nil // it has just been killed, and has not been started yet
 }
 
 // explain shows what a failure needs.

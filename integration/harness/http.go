@@ -65,8 +65,8 @@ func Ask(ctx context.Context, method, url, body string, headers ...string) (Answ
 	return Answer{resp.StatusCode, resp.Header, b}, err
 }
 
-// ReadyAt reports whether the process with that operations port is ready, and if not, why.
-func ReadyAt(ctx context.Context, ops string) error {
+// readyAt reports whether the process with that operations port is ready, and if not, why.
+func readyAt(ctx context.Context, ops string) error {
 	a, err := Ask(ctx, http.MethodGet, ops+"/readyz", "")
 	if err != nil {
 		return err

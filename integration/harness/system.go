@@ -111,5 +111,5 @@ func (r *Role) Start(t testing.TB) {
 // AwaitReady waits until the process says that it is ready.
 func (r *Role) AwaitReady(t testing.TB) {
 	t.Helper()
-	awaitReady(t, r.Process, r.Ops)
+	AwaitReady(t, r.Process, r.Ops)
 }

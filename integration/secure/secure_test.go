@@ -36,7 +36,7 @@ func TestServersThatWantTLSAndALogin(t *testing.T) {
 	t.Run("everything works together", func(t *testing.T) {
 		web, ops := harness.FreeAddr(t), harness.FreeAddr(t)
 		p := harness.Start(t, "serve", append(slices.Clone(good), stores...), "serve", "--roles", "command,query,project-sql,project-search,history,react", "--data", t.TempDir(), "--http", web, "--ops", ops)
-		harness.Eventually(t, harness.Patience, "it is ready", func() error { return harness.ReadyAt(t.Context(), "http://"+ops) })
+		harness.AwaitReady(t, p, "http://"+ops)
 		if r := harness.Run(t, nil, "", "smoke", "--server", "http://"+web); r.Code != 0 {
 			t.Error(r)
 		}

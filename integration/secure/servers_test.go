@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -147,7 +148,7 @@ func elasticsearch(t *testing.T, ca *harness.Authority) (node, door string) {
 		p.Out.SetBasicAuth("elastic", password)
 	}}
 	front := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "ApiKey "+apiKey {
+		if scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " "); !strings.EqualFold(scheme, "ApiKey") || key != apiKey {
 			http.Error(w, `{"error":{"type":"security_exception","reason":"who are you?"},"status":401}`, http.StatusUnauthorized)
 			return
 		}

@@ -131,6 +131,17 @@ kafka:
 {{- $_ := set $config "identity" $users -}}
 {{- end -}}
 {{- end -}}
+{{- if eq .name "gateway" -}}
+{{- $gateway := dict -}}
+{{- range $backend, $key := dict "query" "api" "identity" "identity" -}}
+{{- with get $.root.Values.roles $backend -}}
+{{- if dig "enabled" true . -}}
+{{- $_ := set $gateway $key (list (printf "http://%s-%s:%d" (include "cqrsflow.fullname" $.root) $backend (int (dig "service" "port" 80 .)))) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set $config "gateway" $gateway -}}
+{{- end -}}
 {{- if eq .role.kind "StatefulSet" -}}
 {{- $_ := set $config "processor" (dict "static" true "session_timeout" (printf "%ds" (int .role.sessionTimeoutSeconds))) -}}
 {{- end -}}
