@@ -271,10 +271,10 @@ func (c *benchSearchCmd) Run(e *environment) error {
 
 type benchGatewayCmd struct {
 	benchFlags
-	Requests int           `default:"20000" help:"How many, in each round."`
+	Requests int           `default:"5000" help:"How many, in each round."`
 	Clients  int           `default:"32" help:"How many ask at the same time."`
 	Samples  int           `default:"5000" help:"Requests with nothing else under way, for the latency."`
-	Rounds   int           `default:"5" help:"How often each side has its turn; rates are medians."`
+	Rounds   int           `default:"15" help:"How often each side has its turn; rates are medians."`
 	Limit    time.Duration `default:"1m" help:"No round begins after that."`
 }
 

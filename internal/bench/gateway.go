@@ -23,13 +23,13 @@ import (
 // Gateway says what the benchmark "gateway" does. Zero values mean the defaults beside them.
 type Gateway struct {
 	Run
-	// Requests are how many, in each round; 20,000.
+	// Requests are how many, in each round; 5,000.
 	Requests int
 	// Clients have one request each under way; 32.
 	Clients int
 	// Samples are how many requests with nothing else under way; 5,000.
 	Samples int
-	// Rounds is how often each side has its turn; 5.
+	// Rounds is how often each side has its turn; 15.
 	Rounds int
 	// Limit: no round begins after that; 1 minute.
 	Limit time.Duration
@@ -45,10 +45,10 @@ var anOrder = []byte(`{"id":"o-1","version":3,"status":"shipped","customer":"ada
 // a signed principal, a line of the access log.
 func RunGateway(ctx context.Context, c Gateway) (*Report, error) {
 	c.Run = c.Run.withDefaults()
-	def(&c.Requests, 20_000)
+	def(&c.Requests, 5000)
 	def(&c.Clients, 32)
 	def(&c.Samples, 5000)
-	def(&c.Rounds, 5)
+	def(&c.Rounds, 15)
 	def(&c.Limit, time.Minute)
 	ctx, stop := context.WithCancel(ctx)
 	served := servers{}

@@ -116,6 +116,8 @@ type Config struct {
 	WaitFor map[string][]string
 	// Principals sign commands as who asks for them (principal.FromContext); nil signs nothing, and nobody's are not signed.
 	Principals *principal.Keyring
+	// Gateway says that one stands before the API: what it answers itself is documented, too.
+	Gateway bool
 	// MaxBody bounds the body of a command in bytes, MaxBatchBody that of a batch. Defaults 1 MiB and 16 MiB.
 	MaxBody, MaxBatchBody int64
 	// QueryTimeout bounds the reading of a query, after the waiting for positions. Default 15 s.
