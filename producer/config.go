@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
@@ -78,6 +79,8 @@ type Config struct {
 	Principals *principal.Keyring
 	// UnprovenAnonymous says that a command whose cqrs-auth proves nothing counts as unsigned, instead of being denied.
 	UnprovenAnonymous bool
+	// Tracer makes a span of every command whose trace is sampled; nil: none.
+	Tracer trace.Tracer
 	// Logger; slog.Default().
 	Logger *slog.Logger
 	// Clock; time.Now.

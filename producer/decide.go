@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
@@ -44,6 +45,7 @@ type step struct {
 	// assigned is told of every command that names a variant, what became of that: see variant.
 	assigned func(p *partition, result string)
 	scratch  scratch
+	traces   traces
 }
 
 // scratch is what deciding one command needs, used again for the next.
@@ -86,6 +88,7 @@ func (s *step) command(p *partition, r *kgo.Record, now time.Time) (event.Outcom
 	var content string
 	var perr error
 	*c, content, perr = record.ParseCommand(r, &s.names)
+	span := s.traces.begin(c, p, r)
 	*o = event.Outcome{Aggregate: p.typ.Name, Stream: c.Stream, CommandID: c.ID, Partition: r.Partition, CommandOffset: r.Offset,
 		CorrelationID: c.CorrelationID, TraceParent: c.TraceParent, RecordedTime: recorded(now, time.Time{})}
 	if err := s.decide(p, r, c, content, perr, now, o); err != nil {
@@ -100,6 +103,9 @@ func (s *step) command(p *partition, r *kgo.Record, now time.Time) (event.Outcom
 	o.Message = clipped(o.Message)
 	for i := range o.Fields {
 		o.Fields[i].Field, o.Fields[i].Message = clipped(o.Fields[i].Field), clipped(o.Fields[i].Message)
+	}
+	if s.traces.tracer != nil {
+		span.Set(attribute.String("cqrsflow.outcome", string(o.Kind)), attribute.String("cqrsflow.code", o.Code))
 	}
 	rec := s.enc.Outcome(o, p.topics.Outcomes)
 	s.emit(rec)

@@ -12,8 +12,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/internal/tracing"
 	"github.com/cqrsflow/cqrsflow/schemas/record"
 	"github.com/cqrsflow/cqrsflow/topology"
 )
@@ -31,6 +34,8 @@ type PublisherConfig struct {
 	// Sign puts the proof of who asks into a command's Auth, just before it is published; principal.Signer does. It is left
 	// alone where the command has one. Nil: commands are not signed. It is called concurrently.
 	Sign func(c *event.Command, contentType string, body []byte) error
+	// Tracer makes a span of every command whose trace is sampled, until the broker has it; nil: none.
+	Tracer trace.Tracer
 	// Logger; slog.Default().
 	Logger *slog.Logger
 }
@@ -125,11 +130,13 @@ func NewCommandID() string {
 // aggregate that is not configured, event.ErrUnavailable where the command
 // was not taken, and event.ErrOutcomeUnknown where it may have been.
 func (p *Publisher) Publish(ctx context.Context, c event.Command, aggregate, contentType string, body []byte) (Receipt, error) {
-	rec, err := p.record(&c, aggregate, contentType, body)
+	rec, span, err := p.record(&c, aggregate, contentType, body)
 	if err != nil {
 		return Receipt{CommandID: c.ID}, err
 	}
-	if err := p.cl.ProduceSync(ctx, rec).FirstErr(); err != nil {
+	err = p.cl.ProduceSync(ctx, rec).FirstErr()
+	sent(span, rec, err)
+	if err != nil {
 		return Receipt{CommandID: c.ID}, produceError(aggregate, err)
 	}
 	return Receipt{CommandID: c.ID, Partition: rec.Partition, Offset: rec.Offset}, nil
@@ -191,27 +198,45 @@ func (p *Publisher) Enqueue(ctx context.Context, aggregate string, c event.Comma
 // Ready is closed once outcomes are being read: before that Do and Enqueue wait for it.
 func (p *Publisher) Ready() <-chan struct{} { return p.ready }
 
-func (p *Publisher) record(c *event.Command, aggregate, contentType string, body []byte) (*kgo.Record, error) {
+func (p *Publisher) record(c *event.Command, aggregate, contentType string, body []byte) (*kgo.Record, tracing.Span, error) {
+	none := tracing.Span{}
 	t := p.types[aggregate]
 	if t == nil {
-		return nil, fmt.Errorf("%w: aggregate %q", event.ErrUnknownType, aggregate)
+		return nil, none, fmt.Errorf("%w: aggregate %q", event.ErrUnknownType, aggregate)
 	}
 	if c.ID == "" {
 		c.ID = NewCommandID()
 	}
 	if err := event.CheckCommandID(c.ID); err != nil {
-		return nil, err
+		return nil, none, err
 	}
 	if err := event.CheckStreamID(c.Stream); err != nil {
-		return nil, err
+		return nil, none, err
 	}
 	if p.cfg.Sign != nil && c.Auth == "" {
 		if err := p.cfg.Sign(c, contentType, body); err != nil {
-			return nil, fmt.Errorf("command %s of %s/%s: %w", c.ID, aggregate, c.Stream, err)
+			return nil, none, fmt.Errorf("command %s of %s/%s: %w", c.ID, aggregate, c.Stream, err)
 		}
 	}
+	partition := topology.PartitionOfStream(c.Stream, t.partitions)
+	var span tracing.Span
+	if tracing.Wanted(p.cfg.Tracer, c.TraceParent) {
+		span = tracing.Start(p.cfg.Tracer, c.TraceParent, tracing.Send(t.topics.Commands, partition,
+			attribute.String("cqrsflow.command", c.Type), attribute.String("messaging.message.id", c.ID)))
+		c.TraceParent = span.Parent()
+	}
 	var enc record.Encoder
-	return enc.Command(c, t.topics.Commands, topology.PartitionOfStream(c.Stream, t.partitions), contentType, body), nil
+	return enc.Command(c, t.topics.Commands, partition, contentType, body), span, nil
+}
+
+// sent ends a command's span: the broker has it, or not.
+func sent(span tracing.Span, r *kgo.Record, err error) {
+	if err != nil {
+		span.Fail(err.Error())
+	} else {
+		span.Set(attribute.Int64("messaging.kafka.offset", r.Offset))
+	}
+	span.End()
 }
 
 func (p *Publisher) send(ctx context.Context, c *event.Command, aggregate, contentType string, body []byte, done func(event.Outcome, error)) (*waiter, error) {
@@ -223,13 +248,14 @@ func (p *Publisher) send(ctx context.Context, c *event.Command, aggregate, conte
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: outcomes are not being read: %w", event.ErrUnavailable, ctx.Err())
 	}
-	rec, err := p.record(c, aggregate, contentType, body)
+	rec, span, err := p.record(c, aggregate, contentType, body)
 	if err != nil {
 		return nil, err
 	}
 	w := p.wait.add(waitKey{aggregate, c.Stream, c.ID}, rec.Partition, done)
 	// The broker may get it even when the caller no longer waits; so the caller's context does not end it.
 	p.cl.TryProduce(context.WithoutCancel(ctx), rec, func(r *kgo.Record, err error) {
+		sent(span, r, err)
 		if err != nil {
 			p.wait.give(w, event.Outcome{}, produceError(aggregate, err))
 			return

@@ -100,6 +100,7 @@ func newWorker(p *Processor, n int) *worker {
 			h(part.typ.Name)
 		}
 	}
+	w.step.traces = traces{tracer: p.cfg.Tracer, group: p.cfg.Group}
 	w.step.who = gate{keys: p.cfg.Principals, lenient: p.cfg.UnprovenAnonymous, authorize: p.cfg.Authorize}
 	// Whoever signed a command has signed its variant. Without keys nobody is told from another: whoever may publish may choose.
 	w.step.signed = func(c *event.Command) bool { return p.cfg.Principals == nil || c.Principal != "" }
@@ -311,6 +312,7 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 	began := time.Now()
 	w.enter()
 	defer w.leave()
+	defer func() { w.step.traces.end(committed && err == nil) }()
 	reuse := w.enc.Forget // records may still be in use, unless we know better
 	defer func() { reuse() }()
 	if err := sess.Begin(); err != nil {

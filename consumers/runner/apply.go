@@ -29,6 +29,7 @@ func (w *worker) insist(b *Batch, refused func(*Batch, *Poison) error) error {
 		var p *Poison
 		switch {
 		case err == nil:
+			w.traced(b, started)
 			w.applied(b, time.Since(started))
 			return nil
 		case w.ctx.Err() != nil:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
@@ -63,6 +64,8 @@ type Config struct {
 
 	// OnBatch, if set, is called after every applied batch, by the partition's worker.
 	OnBatch func(Progress)
+	// Tracer makes a span of every event and outcome whose trace is sampled, once the sink has it; nil: none.
+	Tracer trace.Tracer
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
 }

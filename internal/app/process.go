@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/cqrsflow/cqrsflow/consumers/postgres"
 	"github.com/cqrsflow/cqrsflow/consumers/reactor"
@@ -39,6 +40,8 @@ type process struct {
 	types []*decider.Type
 
 	metrics *metrics
+	// tracer makes spans; nil where they go nowhere.
+	tracer trace.Tracer
 	// store and search are opened when the first role needs them.
 	store  *postgres.Store
 	search *searchStore
@@ -72,6 +75,9 @@ func newProcess(cfg *config.Settings, log *slog.Logger, dev bool) (*process, err
 		group: lifecycle.New(lifecycle.Config{Logger: log}),
 		ops:   ops.New(ops.Config{Logger: log, Token: cfg.Client.Token})}
 	p.metrics = newMetrics(p.ops.Registry())
+	if err := p.openTraces(); err != nil {
+		return nil, err
+	}
 	return p, p.readPolicies()
 }
 
@@ -182,7 +188,7 @@ func (p *process) startProcessor(context.Context) error {
 		Workers: c.Workers, BatchRecords: c.BatchRecords, SnapshotEvery: c.SnapshotInterval, EventBytes: int(c.EventBytes),
 		RoundEvents: c.RoundEvents, RoundAge: c.RoundAge, CacheBytes: int(c.CacheBytes), StoreCacheBytes: int64(c.StoreCacheBytes),
 		Authorize: p.authorizer(), Principals: p.keys, UnprovenAnonymous: p.cfg.Principals.Unproven == "anonymous",
-		Compression: p.cfg.Kafka.Compression, Logger: p.log, Hooks: p.metrics.hooks(),
+		Compression: p.cfg.Kafka.Compression, Tracer: p.tracer, Logger: p.log, Hooks: p.metrics.hooks(),
 	})
 	if err != nil {
 		return err
@@ -214,7 +220,7 @@ func (p *process) startPublisher(ctx context.Context) error {
 	if p.publisher != nil {
 		return nil
 	}
-	pub, err := producer.NewPublisher(ctx, producer.PublisherConfig{Kafka: p.kafka, Prefix: p.cfg.General.Prefix, Aggregates: p.names(), Logger: p.log})
+	pub, err := producer.NewPublisher(ctx, producer.PublisherConfig{Kafka: p.kafka, Prefix: p.cfg.General.Prefix, Aggregates: p.names(), Tracer: p.tracer, Logger: p.log})
 	if err != nil {
 		return err
 	}

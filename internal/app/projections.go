@@ -109,7 +109,7 @@ func only(types map[string]*decider.Type, name string) map[string]*decider.Type 
 // runnerConfig is what all projections share.
 func (p *process) runnerConfig() runner.Config {
 	return runner.Config{Prefix: p.cfg.General.Prefix, Client: p.kafka, Aggregates: p.byName(), Logger: p.log,
-		SessionTimeout: p.cfg.Processor.SessionTimeout, OnBatch: p.metrics.onBatch}
+		SessionTimeout: p.cfg.Processor.SessionTimeout, OnBatch: p.metrics.onBatch, Tracer: p.tracer}
 }
 
 func (p *process) byName() map[string]*decider.Type {

@@ -19,6 +19,7 @@ type Settings struct {
 	Elasticsearch Elasticsearch `title:"Elasticsearch" about:"Elasticsearch 8, for search."`
 	Identity      Identity      `title:"Users" about:"The role 'identity': users log in. 'cqrsflow dev' makes the keys in its data directory and puts mails into its outbox."`
 	Gateway       Gateway       `title:"Gateway" about:"The role 'gateway', the one public door: docs/gateway.md. 'cqrsflow dev' has it, before roles in its own process."`
+	Telemetry     Telemetry     `title:"Traces" about:"OpenTelemetry: one trace from a request over its command and events to rows and documents. Off unless there is somewhere to send them."`
 	Topology      Topology      `title:"Topics" about:"Used when 'cqrsflow topology apply' makes the topics. Partition counts are recorded and cannot change afterwards."`
 	Principals    Principals    `title:"Principals" about:"Who asks for a command, and the proof of it: docs/policies.md."`
 	Policies      Policies      `title:"Policies" about:"Who may do what: docs/policies.md."`
@@ -115,6 +116,12 @@ type Identity struct {
 	SMTPUsername   string        `key:"identity.smtp.username" help:"User to log in with there; empty logs nobody in."`
 	SMTPPassword   string        `key:"identity.smtp.password" secret:"true" help:"Password to log in with."`
 	SMTPEncryption string        `key:"identity.smtp.encryption" default:"starttls" oneof:"starttls,tls,none" help:"Encryption; none for a server on this host only."`
+}
+
+// Telemetry is where traces go.
+type Telemetry struct {
+	Endpoint string `key:"telemetry.otlp" format:"http" help:"Base URL of a collector that takes OTLP over HTTP, such as http://collector:4318. Without it there are no traces. Headers that it wants are given in OTEL_EXPORTER_OTLP_HEADERS."`
+	Percent  int    `key:"telemetry.sample" default:"10" dev:"100" min:"1" max:"100" help:"Percentage of the traces that begin here. One that a caller began is sampled as the caller says."`
 }
 
 // Gateway is the one public door.

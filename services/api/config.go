@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
@@ -17,6 +18,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/experiment/results"
 	"github.com/cqrsflow/cqrsflow/producer"
 	"github.com/cqrsflow/cqrsflow/query"
+	"github.com/cqrsflow/cqrsflow/services/apidoc"
 )
 
 // Commands takes commands and brings back what became of them; *producer.Publisher does.
@@ -118,10 +120,15 @@ type Config struct {
 	Principals *principal.Keyring
 	// Gateway says that one stands before the API: what it answers itself is documented, too.
 	Gateway bool
+	// Described are operations that others serve under the same address, and Problems what these answer with besides: for the document.
+	Described []apidoc.Operation
+	Problems  []apidoc.Problem
 	// MaxBody bounds the body of a command in bytes, MaxBatchBody that of a batch. Defaults 1 MiB and 16 MiB.
 	MaxBody, MaxBatchBody int64
 	// QueryTimeout bounds the reading of a query, after the waiting for positions. Default 15 s.
 	QueryTimeout time.Duration
+	// Tracer makes a span of every request whose trace is sampled; nil: none.
+	Tracer oteltrace.Tracer
 	// Logger; nil is slog.Default().
 	Logger *slog.Logger
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/internal/tracing"
 	"github.com/cqrsflow/cqrsflow/services/trace"
 )
 
@@ -29,11 +30,14 @@ type route struct {
 type call struct {
 	w http.ResponseWriter
 	// conn is what the server gave: reading too large a body tells it to close the connection.
-	conn   http.ResponseWriter
-	r      *http.Request
-	trace  trace.Context
-	vars   map[string]string
-	params *params
+	conn  http.ResponseWriter
+	r     *http.Request
+	trace trace.Context
+	span  tracing.Span
+	// pattern is the route's path; empty where there is none.
+	pattern string
+	vars    map[string]string
+	params  *params
 	// aggregate is set where the path has {aggregates}, stream where it has {id}.
 	aggregate *decider.Type
 	stream    event.StreamID

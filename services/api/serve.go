@@ -19,6 +19,7 @@ import (
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	c := &call{conn: w, trace: trace.Of(r.Header)}
+	c.begin(a.cfg.Tracer, r)
 	out := &recorder{ResponseWriter: w}
 	c.w, c.r = out, r
 	h := out.Header()
@@ -35,6 +36,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 			failed = a.panicked(c, out, p)
 		}
+		c.end(out.status)
 		a.logAccess(c, out, start, failed)
 	}()
 	if failed = a.serve(c); failed != nil {
@@ -47,6 +49,7 @@ func (a *API) serve(c *call) error {
 	if err != nil {
 		return err
 	}
+	c.pattern = rt.path
 	if err := a.bind(c, rt, segments); err != nil {
 		return err
 	}

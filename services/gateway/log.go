@@ -12,6 +12,7 @@ import (
 // What a client chose is a value of its own, which slog's handlers quote: a line break in it makes no line.
 func (g *Gateway) done(c *call) {
 	took := g.cfg.Now().Sub(c.began)
+	c.end()
 	path, pattern := c.r.URL.Path, ""
 	if c.route != nil {
 		pattern = c.route.Path
