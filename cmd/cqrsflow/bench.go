@@ -22,6 +22,7 @@ type benchCmd struct {
 	Compare  benchCompareCmd  `cmd:"" help:"Comparing two variants on recorded commands, against a plain replay of the same records."`
 	SQL      benchSQLCmd      `cmd:"" name:"sql" help:"Projecting orders into PostgreSQL, against upserting the same rows; or how soon they are to be seen, at a rate."`
 	Search   benchSearchCmd   `cmd:"" help:"Projecting orders into Elasticsearch, against bulk requests with the same documents."`
+	Gateway  benchGatewayCmd  `cmd:"" help:"Queries through the gateway, against a bare reverse proxy before the same backend. It needs no servers."`
 }
 
 func newBenchCmd() benchCmd {
@@ -265,6 +266,25 @@ func (c *benchSearchCmd) Run(e *environment) error {
 	}
 	return c.measure(e, func(run bench.Run) (*bench.Report, error) {
 		return bench.RunSearch(e.ctx, bench.Search{Run: run, Orders: orders, Elasticsearch: client})
+	})
+}
+
+type benchGatewayCmd struct {
+	benchFlags
+	Requests int           `default:"5000" help:"How many, in each round."`
+	Clients  int           `default:"32" help:"How many ask at the same time."`
+	Samples  int           `default:"5000" help:"Requests with nothing else under way, for the latency."`
+	Rounds   int           `default:"15" help:"How often each side has its turn; rates are medians."`
+	Limit    time.Duration `default:"1m" help:"No round begins after that."`
+}
+
+func (c *benchGatewayCmd) Run(e *environment) error {
+	err := positive(map[string]int{"--requests": c.Requests, "--clients": c.Clients, "--samples": c.Samples, "--rounds": c.Rounds})
+	if err != nil {
+		return err
+	}
+	return c.measure(e, func(run bench.Run) (*bench.Report, error) {
+		return bench.RunGateway(e.ctx, bench.Gateway{Run: run, Requests: c.Requests, Clients: c.Clients, Samples: c.Samples, Rounds: c.Rounds, Limit: c.Limit})
 	})
 }
 

@@ -83,7 +83,7 @@ func (p *process) startAPI(_ context.Context, port *publicPort) error {
 		return err
 	}
 	p.group.Go(lifecycle.Last, "checkpoint waiter", waiter.Run)
-	c := api.Config{Aggregates: aggregates.Open(), Commands: p.publisher, Partitions: p.publisher.Partitions, Principals: p.keys,
+	c := api.Config{Aggregates: aggregates.Open(), Commands: p.publisher, Partitions: p.publisher.Partitions, Principals: p.keys, Gateway: true,
 		MaxBody: int64(p.cfg.Roles.MaxBody), Described: identity.Operations(), Problems: identity.Problems(), Tracer: p.tracer, Logger: p.log}
 	for _, t := range aggregates.All() {
 		names := topology.TopicsOf(p.cfg.General.Prefix, t.Name)

@@ -228,3 +228,14 @@ func TestStopwatch(t *testing.T) {
 		t.Errorf("%v commands/s, want 150", got)
 	}
 }
+
+func TestGateway(t *testing.T) {
+	var steps atomic.Int64
+	r, err := RunGateway(t.Context(), Gateway{Run: quiet(&steps), Requests: 200, Clients: 4, Samples: 20, Rounds: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Bench != "gateway" || r.Ratio <= 0 || r.Direct == nil || r.Direct.P50Ms <= 0 || r.Ours.Rate <= 0 || r.Bare.P50Ms <= 0 || r.Inputs["rounds"] != 2 || steps.Load() == 0 {
+		t.Errorf("the report is %+v", r)
+	}
+}

@@ -17,6 +17,8 @@ type Report struct {
 	Inputs map[string]any `json:"inputs"`
 	Ours   Figures        `json:"ours"`
 	Bare   Figures        `json:"bare"`
+	// Direct is the same with neither between, where something stands between.
+	Direct *Figures `json:"direct,omitempty"`
 	// Ratio is ours to bare: of the rates where there are any, else of the medians.
 	Ratio float64 `json:"ratio"`
 }
@@ -44,10 +46,15 @@ func (r *Report) finish() *Report {
 func (r *Report) Table(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(tw, "%s\trate/s\tp50 ms\tp99 ms\tp99.9 ms\n", r.Bench)
-	for _, row := range []struct {
+	type row struct {
 		name string
 		f    Figures
-	}{{"cqrsflow", r.Ours}, {"bare loop", r.Bare}} {
+	}
+	rows := []row{{"cqrsflow", r.Ours}, {"bare loop", r.Bare}}
+	if r.Direct != nil {
+		rows = append(rows, row{"direct", *r.Direct})
+	}
+	for _, row := range rows {
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", row.name, cell(row.f.Rate, 0), cell(row.f.P50Ms, 2), cell(row.f.P99Ms, 2), cell(row.f.P999, 2))
 	}
 	fmt.Fprintf(tw, "ratio\t%.2f\n", r.Ratio)

@@ -124,6 +124,8 @@ type Config struct {
 	WaitFor map[string][]string
 	// Principals sign commands as who asks for them (principal.FromContext); nil signs nothing, and nobody's are not signed.
 	Principals *principal.Keyring
+	// Gateway says that one stands before the API: what it answers itself is documented, too.
+	Gateway bool
 	// Described are operations that others serve under the same address, and Problems what these answer with besides: for the document.
 	Described []apidoc.Operation
 	Problems  []apidoc.Problem

@@ -44,6 +44,15 @@ type Order struct {
 	CancelReason string  `json:"cancelReason,omitempty"`
 }
 
+// Overview is an order with what belongs to it, as the gateway composes it.
+type Overview struct {
+	Order    Order              `json:"order"`
+	Customer *Customer          `json:"customer" doc:"Null where errors has customer."`
+	Events   []Event            `json:"events" doc:"The latest, oldest first; null where errors has events." nullable:"true"`
+	Similar  []Hit              `json:"similar" doc:"Orders with the same first sku; null where errors has similar." nullable:"true"`
+	Errors   map[string]Problem `json:"errors,omitempty" doc:"Why parts are null, by their names."`
+}
+
 // Line is a line of an order.
 type Line struct {
 	SKU      string `json:"sku"`

@@ -59,6 +59,9 @@ func (a *API) document() error {
 			return err
 		}
 	}
+	if a.cfg.Gateway && a.cfg.Orders != nil {
+		d.overview()
+	}
 	for _, s := range d.registry.Map() {
 		s.AdditionalProperties = dropFalse(s.AdditionalProperties)
 		for _, p := range s.Properties {
@@ -185,6 +188,9 @@ func (d *document) operation(op *huma.Operation, problems ...string) {
 		always = append(always, codeUnauthenticated, codeDenied)
 	}
 	byStatus := map[int][]string{}
+	if d.api.cfg.Gateway {
+		problems = slices.Concat(problems, gatewayCodes)
+	}
 	for _, k := range d.kinds {
 		if slices.Contains(problems, k.Code) || slices.Contains(always, k.Code) {
 			byStatus[k.Status] = append(byStatus[k.Status], "`"+k.Code+"`: "+k.Text)
@@ -241,6 +247,15 @@ func describeOrders(d *document, rt *route) {
 
 func describeOrder(d *document, rt *route) {
 	d.queryOp(rt, rt.path, "getOrder", "orders", "Get an order", "Its ETag is its version.", dtoOf[Order](d), []*huma.Param{idParam}, codeNotFound)
+}
+
+// overview is composed by the gateway, of answers of this API.
+func (d *document) overview() {
+	op := &huma.Operation{Method: http.MethodGet, Path: "/v1/orders/{id}/overview", OperationID: "getOverview", Tags: []string{"orders"}, Summary: "Get an order with what belongs to it",
+		Description: "The order, its customer, its latest events and similar orders. A part that fails, or is late, is null, and `errors` says why; without the order there is no answer.",
+		Parameters:  []*huma.Param{idParam, queryHeaders[0], queryHeaders[1]},
+		Responses:   map[string]*huma.Response{"200": {Description: "OK", Content: jsonBody(dtoOf[Overview](d)), Headers: responseHeaders("Cqrs-Position", "Cqrs-Stale")}}}
+	d.operation(op, codeNotFound, codeBehind)
 }
 
 func describeSearch(d *document, rt *route) {

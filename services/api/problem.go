@@ -63,6 +63,9 @@ const (
 	codeEventTooLarge    = "event_too_large"
 )
 
+// gatewayCodes are those of a gateway before the API, which may answer any request with them.
+var gatewayCodes = []string{"cross_origin", "request_timeout", "rate_limited", "bad_gateway", "gateway_timeout"}
+
 // kind is what the documentation says of a code; see problemKinds.
 type kind struct {
 	Code   string
@@ -76,12 +79,14 @@ var problemKinds = []kind{
 	{codeMalformed, 400, "Malformed request", "The request cannot be read: a header, a parameter, an ID or the JSON. errors names the part at fault where there is one."},
 	{codeUnauthenticated, 401, "Unauthenticated", "There is no token, or none that counts any more: log in, or refresh it."},
 	{codeDenied, 403, "Permission denied", "The principal may not do this."},
+	{"cross_origin", 403, "Cross-origin request", "The request would change something and comes from a page of another site."},
 	{codeNotFound, 404, "Not found", "There is nothing by that ID, or no such path."},
 	{codeUnknownAggregate, 404, "Unknown aggregate", "No aggregate type has that name."},
 	{codeUnknownCommand, 404, "Unknown command", "The aggregate type has no public command of that name."},
 	{codeCommandNotFound, 404, "Command not found", "There is no outcome of that command, or none yet."},
 	{codeNotYet, 404, "Not yet", "The aggregate exists, but not at the version or time asked for."},
 	{codeMethod, 405, "Method not allowed", "The path does not take that method; Allow lists those it takes."},
+	{"request_timeout", 408, "Request timeout", "The body did not come in time."},
 	{codeRejected, 409, "Rejected", "The aggregate's rules refused the command in its state. code is the aggregate's own; version and state are what refused it."},
 	{codeConflict, 412, "Version conflict", "The aggregate was not at the expected version; version and state are what it is at."},
 	{codeTooLarge, 413, "Request too large", "The body is larger than is taken."},
@@ -92,11 +97,14 @@ var problemKinds = []kind{
 	{codeEventTooLarge, 422, "Event too large", "An event that the command would cause is larger than is taken."},
 	{codeInvalid, 422, "Invalid command", "The command breaks rules of its schema; errors names the fields."},
 	{codeReused, 422, "Command ID reused", "The idempotency key was used before for another command."},
+	{"rate_limited", 429, "Too many requests", "There were too many requests. Retry-After says when there may be more, RateLimit how many are left."},
 	{codeInternal, 500, "Internal error", "A fault of the server. Quote the traceId."},
 	{codeUndecodable, 500, "Undecodable event", "An event of the stream cannot be read by this version of the server."},
 	{codeIncomplete, 500, "History incomplete", "Events of the stream are missing in the history."},
+	{"bad_gateway", 502, "Bad gateway", "A server behind the gateway answered with something that cannot be handed on."},
 	{codeUnavailable, 503, "Unavailable", "A server behind this one does not answer. A command was not taken: send it again."},
 	{codeBehind, 503, "Projection behind", "The read model has not applied the positions of Cqrs-After in time. Ask again."},
+	{"gateway_timeout", 504, "Gateway timeout", "A server behind the gateway did not answer in time."},
 	{codeUnknownOutcome, 504, "Outcome unknown", "The command was taken, but there is no outcome yet. Ask again with the same Idempotency-Key, or for the outcome by its ID."},
 }
 
