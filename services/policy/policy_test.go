@@ -290,6 +290,13 @@ func TestWhatIsPossible(t *testing.T) {
 	if d := s.Possible(customer, "order.v1.PayOrder"); !d.Allowed || d.Policy != "customer-own-orders" {
 		t.Errorf("%+v", d)
 	}
+	forbids := parse(t, `@id("reads") permit (principal, action, resource); @id("not-eve") forbid (principal == User::"eve", action in Action::"queries", resource);`)
+	if got := forbids.Refusal(nobody, "orders.read", true); got != "not-eve" {
+		t.Errorf("refused by %s", got)
+	}
+	if got := s.Refusal(clerk, "orders.history", false); got != DefaultDeny {
+		t.Errorf("refused by %s", got)
+	}
 	if d := s.Possible(admin, "order.v1.Burn"); d.Allowed || !errors.Is(d.Err, event.ErrUnknownType) {
 		t.Errorf("%+v", d)
 	}
