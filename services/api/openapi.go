@@ -41,8 +41,8 @@ func (a *API) document() error {
 	}
 	d := &document{api: a, comments: texts, registry: huma.NewMapRegistry(schemaPrefix, huma.DefaultSchemaNamer)}
 	d.openapi = &huma.OpenAPI{OpenAPI: "3.1.0", Info: &huma.Info{Title: "cqrsflow", Version: "v1", Description: about},
-		Components: &huma.Components{Schemas: d.registry, SecuritySchemes: map[string]*huma.SecurityScheme{bearer: {Type: "http", Scheme: "bearer", BearerFormat: "JWT",
-			Description: "The access token of a login or a refresh; or the operator's token, which is no JWT."}}}}
+		Components: &huma.Components{Schemas: d.registry, SecuritySchemes: map[string]*huma.SecurityScheme{bearer: {Type: "http", Scheme: "bearer",
+			Description: "An access token, as POST /v1/auth/login gives it, or the operator's."}}}}
 	d.kinds = slices.Clone(problemKinds)
 	for _, p := range a.cfg.Problems {
 		if !slices.ContainsFunc(d.kinds, func(k kind) bool { return k.Code == p.Code }) {
@@ -175,21 +175,18 @@ var (
 	unitParam = header(unitHeader, "The customer that the command is for, where its body does not say; for experiments whose unit is the customer.")
 )
 
-// guarded adds an operation that needs a token.
-func (d *document) guarded(op *huma.Operation, problems ...string) {
-	op.Security = []map[string][]string{{bearer: {}}}
-	d.operation(op, problems...)
-}
-
 // operation adds an operation; problems are the codes that it can answer with, besides those that all can.
 func (d *document) operation(op *huma.Operation, problems ...string) {
-	all := []string{codeMalformed, codeInternal, codeUnavailable}
-	if op.Security != nil {
-		all = append(all, codeUnauthenticated, codeDenied)
+	if op.Security == nil { // not even none
+		op.Security = []map[string][]string{{bearer: {}}}
+	}
+	always := []string{codeMalformed, codeInternal, codeUnavailable}
+	if len(op.Security) > 0 {
+		always = append(always, codeUnauthenticated, codeDenied)
 	}
 	byStatus := map[int][]string{}
 	for _, k := range d.kinds {
-		if slices.Contains(problems, k.Code) || slices.Contains(all, k.Code) {
+		if slices.Contains(problems, k.Code) || slices.Contains(always, k.Code) {
 			byStatus[k.Status] = append(byStatus[k.Status], "`"+k.Code+"`: "+k.Text)
 		}
 	}
@@ -235,7 +232,7 @@ func (d *document) queryOp(rt *route, path, id, tag, summary, about string, body
 		"200": {Description: "OK", Content: jsonBody(body), Headers: responseHeaders("ETag", "Cqrs-Position", "Cqrs-Stale")},
 		"304": {Description: "Nothing has changed since the entity tag of If-None-Match."},
 	}
-	d.guarded(op, append(problems, codeBehind)...)
+	d.operation(op, append(problems, codeBehind)...)
 }
 
 func describeOrders(d *document, rt *route) {
@@ -323,7 +320,7 @@ func (d *document) command(t *decider.Type, ct decider.CommandType) {
 				Headers: responseHeaders("ETag", "Cqrs-Position", "Idempotent-Replayed")},
 			"202": {Description: "Taken; the outcome can be asked for later.", Content: jsonBody(dtoOf[Pending](d)), Headers: responseHeaders("Location")},
 		}}
-	d.guarded(op, codeRejected, codeConflict, codeTooLarge, codeMediaType, codeInvalid, codeReused, codeUnknownOutcome)
+	d.operation(op, codeRejected, codeConflict, codeTooLarge, codeMediaType, codeInvalid, codeReused, codeUnknownOutcome)
 }
 
 func describeBatch(d *document, rt *route) {
@@ -331,7 +328,7 @@ func describeBatch(d *document, rt *route) {
 	zero := 0.0
 	d.registry.Map()["BatchLine"].Properties["expectedVersion"] = &huma.Schema{Type: huma.TypeInteger, Format: "int64", Minimum: &zero,
 		Description: "The version that the aggregate must have; 0 where it must not exist."}
-	d.guarded(&huma.Operation{Method: rt.method, Path: rt.path, OperationID: "publishCommands", Tags: []string{"batches"}, Summary: "Publish up to 1,000 commands",
+	d.operation(&huma.Operation{Method: rt.method, Path: rt.path, OperationID: "publishCommands", Tags: []string{"batches"}, Summary: "Publish up to 1,000 commands",
 		Description: "One command a line. The answer has one line for each, in order: the direct answer's body with `status`. Commands of one aggregate are decided in their order.",
 		Parameters:  []*huma.Param{header("Prefer", preferTxt), waitForHeader},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/x-ndjson": {Schema: line}}},

@@ -32,8 +32,8 @@ func (d *document) others(o *apidoc.Operation) error {
 	for _, name := range slices.Sorted(maps.Keys(o.Query)) {
 		op.Parameters = append(op.Parameters, &huma.Param{Name: name, In: "query", Description: o.Query[name], Schema: &huma.Schema{Type: huma.TypeString}})
 	}
-	if o.Private {
-		op.Security = []map[string][]string{{bearer: {}}}
+	if !o.Private {
+		op.Security = []map[string][]string{}
 	}
 	if o.Body != nil {
 		body, err := d.exemplary(o.Body, "application/json")
