@@ -19,7 +19,7 @@ const (
 // of this process answers itself, wherever else it is said to be.
 func (p *process) startGateway(ctx context.Context, port *publicPort) error {
 	c := &p.cfg.Gateway
-	made := gateway.Config{Table: gateway.Defaults(), LimiterOptional: c.LimitsOptional, Keys: p.keys, Origins: c.Origins, Logger: p.log,
+	made := gateway.Config{Table: gateway.Defaults(), LimiterOptional: c.LimitsOptional, Keys: p.keys, Origins: c.Origins, Tracer: p.tracer, Logger: p.log,
 		OnAnswer: func(a gateway.Answered) {
 			p.metrics.requests.WithLabelValues(a.Route, a.Method, strconv.Itoa(a.Status)).Observe(a.Took.Seconds())
 		}}
