@@ -100,7 +100,7 @@ func TestRefusals(t *testing.T) {
 		}, 1, []string{nobody, "CQRSFLOW_OPS"}},
 		"rebuild: no such projection": {func(t *testing.T) []string {
 			return []string{"rebuild", "invoices", "--data", dev.Dir}
-		}, 1, []string{"invoices", "orders, customers, daily_sales, users, sessions, claims, history, orders_search"}},
+		}, 1, []string{"invoices", "orders, customers, daily_sales, users, sessions, claims, experiments, history, orders_search"}},
 		"rebuild: nothing named": {func(t *testing.T) []string {
 			return []string{"rebuild", "--data", dev.Dir}
 		}, 2, []string{"--all"}},

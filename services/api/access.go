@@ -19,6 +19,8 @@ type Access interface {
 	Possible(p principal.Principal, command string) policy.Decision
 	// Scope says which rows of a read model a principal may see; the query is "orders.read", or "orders.history" for what was.
 	Scope(p principal.Principal, query string) policy.Scope
+	// Refusal is the ID of the policy that keeps rows, their own or others, from a principal: for the audit.
+	Refusal(p principal.Principal, query string, own bool) string
 }
 
 // authenticated finds out who asks, for operations that are not open, and puts them into the request's context.
@@ -64,7 +66,7 @@ func (a *API) owner(c *call, q string) (string, error) {
 			return p.ID, nil
 		}
 	}
-	a.denied(c, q, codeDenied, policy.DefaultDeny)
+	a.denied(c, q, codeDenied, a.cfg.Access.Refusal(p, q, p.Kind == principal.User))
 	return "", problem(codeDenied, "You may not see this.")
 }
 
@@ -72,7 +74,7 @@ func (a *API) owner(c *call, q string) (string, error) {
 func (a *API) all(c *call, q string) error {
 	owner, err := a.owner(c, q)
 	if err == nil && owner != "" {
-		a.denied(c, q, codeDenied, policy.DefaultDeny)
+		a.denied(c, q, codeDenied, a.cfg.Access.Refusal(principal.FromContext(c.r.Context()), q, false))
 		err = problem(codeDenied, "You may not see this.")
 	}
 	return err

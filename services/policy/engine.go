@@ -137,6 +137,11 @@ func (e *Engine) Possible(p principal.Principal, command string) Decision {
 	return e.set.Load().Possible(p, command)
 }
 
+// Refusal is the ID of the policy that refuses rows: see Set.Refusal.
+func (e *Engine) Refusal(p principal.Principal, query string, own bool) string {
+	return e.set.Load().Refusal(p, query, own)
+}
+
 // Scope says which rows of a query's read model p may see: see Set.Scope.
 func (e *Engine) Scope(p principal.Principal, query string) Scope {
 	return e.set.Load().Scope(p, query)

@@ -258,3 +258,46 @@ func TestExplanation(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What is possible leaves out nothing that some state would permit, and whoever no policy is about can do nothing.
+func TestWhatIsPossible(t *testing.T) {
+	s := builtIn(t)
+	all := []principal.Principal{customer, clerk, auditor, admin, nobody, react, cli, stranger, anonymous}
+	for _, p := range all {
+		for _, command := range vocabulary(t).Commands() {
+			may := s.Possible(p, command)
+			if may.Err != nil || may.Policy == "" {
+				t.Fatalf("%s %s: %+v", p, command, may)
+			}
+			name, ok := strings.CutPrefix(command, "order.v1.")
+			if !ok {
+				continue
+			}
+			for _, owner := range []string{"", "ada", "eve"} {
+				for _, change := range []func(*Request){func(*Request) {}, makes("ada"), makes("eve"), backdated} {
+					if d := s.Command(about(p, name, owner, change)); d.Allowed && !may.Allowed {
+						t.Errorf("%s may do %s on an order of %q, which is said to be impossible", p, command, owner)
+					}
+				}
+			}
+		}
+	}
+	for _, p := range []principal.Principal{auditor, nobody, stranger, anonymous} {
+		if d := s.Possible(p, "order.v1.PayOrder"); d.Allowed || d.Policy != DefaultDeny {
+			t.Errorf("%s: %+v", p, d)
+		}
+	}
+	if d := s.Possible(customer, "order.v1.PayOrder"); !d.Allowed || d.Policy != "customer-own-orders" {
+		t.Errorf("%+v", d)
+	}
+	forbids := parse(t, `@id("reads") permit (principal, action, resource); @id("not-eve") forbid (principal == User::"eve", action in Action::"queries", resource);`)
+	if got := forbids.Refusal(nobody, "orders.read", true); got != "not-eve" {
+		t.Errorf("refused by %s", got)
+	}
+	if got := s.Refusal(clerk, "orders.history", false); got != DefaultDeny {
+		t.Errorf("refused by %s", got)
+	}
+	if d := s.Possible(admin, "order.v1.Burn"); d.Allowed || !errors.Is(d.Err, event.ErrUnknownType) {
+		t.Errorf("%+v", d)
+	}
+}

@@ -129,6 +129,15 @@ func (s *Set) Scope(p principal.Principal, query string) Scope {
 	return None
 }
 
+// Refusal is the ID of the policy that keeps rows of a query's read model from p, their own or others: for the audit.
+func (s *Set) Refusal(p principal.Principal, query string, own bool) string {
+	w, err := s.vocabulary.queryWorld(p, s.anonymous, query, own)
+	if err != nil {
+		return DefaultDeny
+	}
+	return s.decide(w).Policy
+}
+
 // CheckRoles reports a text that is no role. Its error wraps event.ErrConfig.
 func CheckRoles(roles []string) error {
 	for _, r := range roles {
