@@ -24,7 +24,13 @@ type join struct {
 	event                  *event.Envelope
 	lastOutcome, lastEvent int64
 	foreign                int64
+	// lost is where the events topic goes on after the last accepted loss of commands: events before it are of commands that are
+	// lost, whose offsets mean something else by now.
+	lost int64
 }
+
+// lostCommand is the offset of a command that was lost.
+const lostCommand = -1
 
 // recorded is what was kept of one command.
 type recorded struct {
@@ -109,7 +115,9 @@ func (j *join) peekEvent(ctx context.Context) (*event.Envelope, error) {
 			}
 			return nil, err
 		}
-		if err := ordered(r, &j.lastEvent, env.CommandOffset); err != nil {
+		if r.Offset < j.lost {
+			env.CommandOffset = lostCommand
+		} else if err := ordered(r, &j.lastEvent, env.CommandOffset); err != nil {
 			return nil, err
 		}
 		j.event = &env
@@ -139,11 +147,12 @@ func (j *join) peekOutcome(ctx context.Context) (*event.Outcome, error) {
 	return j.outcome, nil
 }
 
-// ordered fails where the offsets of commands start again: the commands topic was lost, and made anew.
+// ordered fails where the offsets of commands start again: the commands topic was lost, and made anew, and nobody has accepted that.
 func ordered(r *kgo.Record, last *int64, offset int64) error {
 	if offset < *last {
 		return fmt.Errorf("%w: %s/%d@%d is about command %d after one about command %d: the commands topic was lost and began again, "+
-			"and what was decided before cannot be told from what was decided since", event.ErrCorrupt, r.Topic, r.Partition, r.Offset, offset, *last)
+			"and what was decided before cannot be told from what was decided since until `cqrsflow topology accept-loss` has accepted that",
+			event.ErrCorrupt, r.Topic, r.Partition, r.Offset, offset, *last)
 	}
 	*last = offset
 	return nil

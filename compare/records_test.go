@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -22,6 +23,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/internal/secret"
 	orderv1 "github.com/cqrsflow/cqrsflow/schemas/order/v1"
 	"github.com/cqrsflow/cqrsflow/schemas/record"
+	"github.com/cqrsflow/cqrsflow/topology"
 )
 
 // byHand writes to the topics of partition 0 what a processor of another time could have written.
@@ -221,6 +223,45 @@ func TestCommandsThatBeganAgain(t *testing.T) {
 	_, err := compare.Run(l.context(), l.config(orders(t, nil)))
 	if !errors.Is(err, event.ErrCorrupt) || !strings.Contains(err.Error(), "was lost and began again") {
 		t.Errorf("%v", err)
+	}
+}
+
+// Once the loss of the commands was accepted, what was decided since is compared, on states that what was decided before has made;
+// the report says so.
+func TestAcceptedLossOfCommands(t *testing.T) {
+	l := newLab(t, 1)
+	w := l.byHand()
+	placed := placedFor(t, order.Decide, place("1.00"), &orderv1.OrderState{})
+	w.in(kgo.TryCommit, func() { w.decided("o-1", place("1.00"), "", 9, placed) })
+	w.in(kgo.TryCommit, func() { w.decided("o-2", place("1.00"), "", 2, placed) })
+	w.in(kgo.TryCommit, func() {
+		w.decided("o-1", &orderv1.PayOrder{}, "", 4, placedFor(t, order.Decide, &orderv1.PayOrder{}, order.Evolve(&orderv1.OrderState{}, placed)))
+	})
+	l.accepted(`{"format":1,"epoch":5,"lost":{"cqrsflow.order.commands":5},"topics":{},"ends":{},"commands":{"next":2,"events":2,"outcomes":2}}`)
+	r := l.run(orders(t, nil))
+	if r.Commands != 2 || !r.Deterministic || r.Determinism.Checked != 2 || r.Range.Lost != 1 || r.Range.Expired != 1 || r.Differ != 1 {
+		t.Errorf("%+v", r)
+	}
+	var text strings.Builder
+	if err := r.Table(&text); err != nil || !strings.Contains(text.String(), "1 of them were lost with the topic of commands") {
+		t.Errorf("%v\n%s", err, &text)
+	}
+}
+
+// accepted writes down that a loss of partition 0 was accepted.
+func (l *lab) accepted(acceptance string) {
+	l.t.Helper()
+	cl, err := kgo.NewClient(l.kafka...)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer cl.Close()
+	topic := topology.LossesTopic("")
+	if _, err := kadm.NewClient(cl).CreateTopic(l.context(), 1, 1, nil, topic); err != nil {
+		l.t.Fatal(err)
+	}
+	if err := cl.ProduceSync(l.context(), &kgo.Record{Topic: topic, Key: []byte("order/0"), Value: []byte(acceptance)}).FirstErr(); err != nil {
+		l.t.Fatal(err)
 	}
 }
 

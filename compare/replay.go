@@ -64,6 +64,9 @@ func (r *replay) past(e *event.Envelope) error {
 	}
 	if r.cfg.inRange(e.RecordedTime) && e.LastOfCommand {
 		r.tally.expired++
+		if e.CommandOffset == lostCommand {
+			r.tally.lost++
+		}
 	}
 	if err := r.fold(e); err != nil {
 		return err

@@ -89,6 +89,8 @@ type Range struct {
 	Expired int64      `json:"expired"`
 	Covered float64    `json:"covered"`
 	Since   *time.Time `json:"since"`
+	// Lost are those of the expired that were lost with their topic, which an operator has accepted.
+	Lost int64 `json:"lost,omitempty"`
 	// Streams had a command that was compared; Folded is how many events their states were made of.
 	Streams int64 `json:"streams"`
 	Folded  int64 `json:"folded"`
@@ -128,7 +130,7 @@ func newReport(cfg *Config, t *tally) *Report {
 		}
 		return &t
 	}
-	r.Range = Range{From: at(cfg.From), To: at(cfg.To), First: at(t.first), Last: at(t.last), Expired: t.expired, Covered: 1, Since: at(t.since),
+	r.Range = Range{From: at(cfg.From), To: at(cfg.To), First: at(t.first), Last: at(t.last), Expired: t.expired, Lost: t.lost, Covered: 1, Since: at(t.since),
 		Streams: t.streams, Folded: t.folded}
 	if t.expired > 0 {
 		r.Range.Covered = float64(t.changing) / float64(t.changing+t.expired)

@@ -20,6 +20,8 @@ import (
 // logs are the partitions of the three topics, as they were when the comparison began.
 type logs struct {
 	commands, outcomes, events map[int32]span
+	// accepted are the losses of the log that an operator has accepted.
+	accepted topology.Acceptances
 }
 
 // Run compares two variants on what the log holds as of the call. It writes nothing to Kafka, joins no group, and memory
@@ -91,6 +93,9 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 // partitionOf opens what a partition's replay needs, and runs it.
 func (r *replay) partitionOf(ctx context.Context, l *logs, variants [2]decider.Deciding, out *[2]atomic.Bool, read func(int64)) (err error) {
 	r.join = &join{aggregate: r.cfg.Type.Name}
+	if a := l.accepted.Of(r.cfg.Type.Name, r.partition); a != nil && a.Commands != nil {
+		r.join.lost = a.Commands.Events
+	}
 	for _, t := range []struct {
 		tail  **tail
 		spans map[int32]span
@@ -125,9 +130,27 @@ func open(ctx context.Context, cfg *Config) (*logs, error) {
 			return nil, err
 		}
 	}
+	if l.accepted, err = topology.Accepted(ctx, cl, cfg.Kafka, cfg.Prefix); err != nil {
+		return nil, err
+	}
 	if len(l.commands) != len(l.events) || len(l.commands) != len(l.outcomes) {
 		return nil, fmt.Errorf("%w: %s, %s and %s have %d, %d and %d partitions: all topics of an aggregate type must have the same number", event.ErrCorrupt,
 			topics.Commands, topics.Events, topics.Outcomes, len(l.commands), len(l.events), len(l.outcomes))
 	}
+	l.leaveLost(cfg.Type.Name)
 	return l, nil
+}
+
+// leaveLost leaves out commands whose loss was accepted, and what became of them: their offsets mean others by now. Their events
+// are read all the same, as the states of those that are left rest on them.
+func (l *logs) leaveLost(aggregate string) {
+	for n := range l.commands {
+		a := l.accepted.Of(aggregate, n)
+		if a == nil || a.Commands == nil {
+			continue
+		}
+		commands, outcomes := l.commands[n], l.outcomes[n]
+		commands.from, outcomes.from = max(commands.from, a.Commands.Next), max(outcomes.from, a.Commands.Outcomes)
+		l.commands[n], l.outcomes[n] = commands, outcomes
+	}
 }

@@ -25,6 +25,8 @@ type tally struct {
 	// expired are commands with events in the range that are not there any more; since is when the first command that
 	// is there was decided, zero where none is missing before it.
 	expired int64
+	// lost are those of the expired whose loss was accepted.
+	lost int64
 	// changing commands were compared and have events.
 	changing    int64
 	since       time.Time
@@ -72,6 +74,7 @@ func (t *tally) merge(o *tally, examples int) {
 		t.skipped[k] += n
 	}
 	t.expired += o.expired
+	t.lost += o.lost
 	t.changing += o.changing
 	if o.since.After(t.since) {
 		t.since = o.since

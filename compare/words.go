@@ -197,6 +197,9 @@ func (r *Report) warnings() (out []string) {
 		}
 		out = append(out, s+".")
 	}
+	if r.Range.Lost > 0 {
+		out = append(out, fmt.Sprintf("%s of them were lost with the topic of commands, which was accepted: only what was decided since is compared.", count(r.Range.Lost)))
+	}
 	if r.Commands == 0 {
 		out = append(out, "There was no command to compare.")
 	}

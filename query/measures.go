@@ -34,20 +34,21 @@ func (m *measuring) units() (*results.Collector, error) {
 	return c, storeError(m.ctx, "read units", err)
 }
 
-// metricValues are all units that were seen, with what was measured of each. In one order, so that the same rows give the same
-// sums of floating-point numbers.
-const metricValues = `WITH seen AS (` + seenUnits + `),
-	sums AS (
-		SELECT unit,
-			sum(total) FILTER (WHERE plan = $2 AND source = $3 AND field = $4) AS value,
-			sum(total) FILTER (WHERE plan = $2 AND source = $5 AND field = $6) AS per,
-			sum(total) FILTER (WHERE plan = $7 AND source = $3 AND field = $4 OR plan = $2 AND source = 'before' AND field = $8) AS before,
-			sum(total) FILTER (WHERE plan = $7 AND source = $5 AND field = $6 OR plan = $2 AND source = 'before.per' AND field = $8) AS before_per
-		FROM experiment_measures
-		WHERE experiment = $1 AND plan IN ($2, $7) AND (source = $3 AND field = $4 OR source = $5 AND field = $6 OR source IN ('before', 'before.per') AND field = $8)
-		GROUP BY unit)
-	SELECT unit, variant, variants, value IS NOT NULL, coalesce(value, 0)::float8, coalesce(per, 0)::float8, coalesce(before, 0)::float8, coalesce(before_per, 0)::float8
-	FROM seen LEFT JOIN sums USING (unit) ORDER BY unit`
+// metricValues are all units that were seen, with what was measured of each. Nothing is joined: of tables that have just been filled
+// the planner knows too little to join them well. In one order, so that the same rows give the same sums of floating-point numbers.
+const metricValues = `SELECT unit, min(variant) AS variant, count(DISTINCT variant) AS variants, count(value) > 0,
+		coalesce(sum(value), 0)::float8, coalesce(sum(per), 0)::float8, coalesce(sum(before), 0)::float8, coalesce(sum(before_per), 0)::float8
+	FROM (
+		SELECT unit, variant, NULL::numeric AS value, NULL::numeric AS per, NULL::numeric AS before, NULL::numeric AS before_per
+		FROM experiment_units WHERE experiment = $1 AND plan = $2
+		UNION ALL SELECT unit, NULL, total, NULL, NULL, NULL FROM experiment_measures WHERE experiment = $1 AND plan = $2 AND source = $3 AND field = $4
+		UNION ALL SELECT unit, NULL, NULL, total, NULL, NULL FROM experiment_measures WHERE experiment = $1 AND plan = $2 AND source = $5 AND field = $6
+		UNION ALL SELECT unit, NULL, NULL, NULL, total, NULL FROM experiment_measures WHERE experiment = $1 AND plan = $7 AND source = $3 AND field = $4
+		UNION ALL SELECT unit, NULL, NULL, NULL, total, NULL FROM experiment_measures WHERE experiment = $1 AND plan = $2 AND source = 'before' AND field = $8
+		UNION ALL SELECT unit, NULL, NULL, NULL, NULL, total FROM experiment_measures WHERE experiment = $1 AND plan = $7 AND source = $5 AND field = $6
+		UNION ALL SELECT unit, NULL, NULL, NULL, NULL, total FROM experiment_measures WHERE experiment = $1 AND plan = $2 AND source = 'before.per' AND field = $8
+	) AS parts
+	GROUP BY unit HAVING count(variant) > 0 ORDER BY unit`
 
 // values calls f with every unit and its value in a metric.
 func (m *measuring) values(metric experiment.PlanMetric, f func(results.Value) error) error {

@@ -26,6 +26,7 @@ type cli struct {
 	Parked     parkedCmd     `cmd:"" help:"Look at events that a projection cannot apply, and decide about them."`
 	Publish    publishCmd    `cmd:"" help:"Publish a command and show what became of it."`
 	Compare    compareCmd    `cmd:"" help:"Compare two versions of an aggregate's decisions on recorded commands."`
+	Experiment experimentCmd `cmd:"" help:"Try variants on live traffic: define, start, look at results, stop, decide."`
 	Projection projectionCmd `cmd:"" help:"Look at the read models, how far they are and whether they are right, and put them right."`
 	Rebuild    rebuildCmd    `cmd:"" help:"Build the read model of a projection anew, without downtime; the same as projection rebuild."`
 	Stream     streamCmd     `cmd:"" help:"Look at the stream of an aggregate: its events, its state then and now."`
@@ -47,6 +48,7 @@ func newCLI() *cli {
 		Parked:     newParkedCmd(),
 		Publish:    newPublishCmd(),
 		Compare:    newCompareCmd(),
+		Experiment: newExperimentCmd(),
 		Projection: newProjectionCmd(),
 		Rebuild:    newRebuildCmd(),
 		Stream:     newStreamCmd(),

@@ -55,7 +55,7 @@ func (c client) call(ctx context.Context, method, path string, query url.Values,
 	return c.send(ctx, method, path, query, header, nil, out)
 }
 
-// send sends a request and decodes the JSON answer into out, unless that is nil. A refusal is a *problem; a
+// send sends a request and decodes the JSON answer into out, unless that is nil; an io.Writer gets it as it is. A refusal is a *problem; a
 // server that does not answer is event.ErrUnavailable, with the setting to change.
 func (c client) send(ctx context.Context, method, path string, query url.Values, header http.Header, body []byte, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, 90*time.Second) // the longest wait that the API knows is 60 s
@@ -95,6 +95,10 @@ func (c client) send(ctx context.Context, method, path string, query url.Values,
 	}
 	if out == nil {
 		return nil
+	}
+	if raw, ok := out.(io.Writer); ok { // it is no one JSON value
+		_, err := raw.Write(answer)
+		return err
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
 		return fmt.Errorf("%s %s: the answer is no such JSON: %w", method, u, err)

@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,7 +64,7 @@ func (c *compareCmd) Run(e *environment) error {
 	bar.Done()
 	r.Judge(thresholds)
 	if c.HTML != "" {
-		if err := writePage(c.HTML, r); err != nil {
+		if err := writeWhole(c.HTML, r.HTML); err != nil {
 			return err
 		}
 	}
@@ -140,21 +138,4 @@ func chosenMetrics(aggregate string, names []string) ([]compare.Metric, error) {
 		out = append(out, all[i])
 	}
 	return out, nil
-}
-
-// writePage writes the report's page, whole or not at all.
-func writePage(path string, r *compare.Report) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".compare-*.html")
-	if err != nil {
-		return fmt.Errorf("write the page: %w", err)
-	}
-	err = errors.Join(r.HTML(f), f.Chmod(0o644), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return fmt.Errorf("write the page: %w", err)
-	}
-	return nil
 }

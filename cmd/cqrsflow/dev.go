@@ -15,7 +15,7 @@ type devCmd struct {
 }
 
 func newDevCmd() devCmd {
-	return devCmd{Settings: newSettings("General", "Roles", "Dev", "Postgres", "Identity", "Telemetry", "Topology", "Principals", "Policies", "Processor")}
+	return devCmd{Settings: newSettings("General", "Roles", "Dev", "Postgres", "Identity", "Gateway", "Telemetry", "Topology", "Principals", "Policies", "Processor")}
 }
 
 func (c *devCmd) Run(e *environment) error {
@@ -40,7 +40,7 @@ type serveCmd struct {
 }
 
 func newServeCmd() serveCmd {
-	return serveCmd{Settings: newSettings("General", "Roles", "Client", "Kafka", "Postgres", "Elasticsearch", "Identity", "Telemetry", "Topology", "Principals", "Policies", "Processor")}
+	return serveCmd{Settings: newSettings("General", "Roles", "Client", "Kafka", "Postgres", "Elasticsearch", "Identity", "Gateway", "Telemetry", "Topology", "Principals", "Policies", "Processor")}
 }
 
 func (c *serveCmd) Run(e *environment) error {

@@ -124,6 +124,7 @@ var checks = []check{
 	byAPI("orders", "order", verify.Orders),
 	byAPI("customers", "customer", verify.Customers),
 	byAPI("daily_sales", "order", verify.DailySales),
+	byAPI("experiments", "experiment", verify.Experiments),
 	byAPI("orders_search", "order", verify.Search),
 	{"history", []string{"postgres.url"}, verifyHistory},
 }

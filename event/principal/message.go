@@ -46,13 +46,7 @@ func appendSigned(b []byte, m *Message, p *Principal, keyID string, expires int6
 	b = append(b, signedFor...)
 	b = appendText(b, keyID)
 	b = binary.BigEndian.AppendUint64(b, uint64(expires))
-	b = appendText(b, string(p.Kind))
-	b = appendText(b, p.ID)
-	b = appendText(b, p.Session)
-	b = binary.BigEndian.AppendUint32(b, uint32(len(p.Roles)))
-	for _, r := range p.Roles {
-		b = appendText(b, r)
-	}
+	b = appendPrincipal(b, p)
 	b = appendText(b, m.CommandID)
 	b = appendText(b, m.Type)
 	b = appendText(b, string(m.Stream))
@@ -61,6 +55,17 @@ func appendSigned(b []byte, m *Message, p *Principal, keyID string, expires int6
 	b = binary.BigEndian.AppendUint64(b, uint64(m.ExpectedVersion))
 	b = appendText(b, m.Variant)
 	return append(b, body[:]...)
+}
+
+func appendPrincipal(b []byte, p *Principal) []byte {
+	b = appendText(b, string(p.Kind))
+	b = appendText(b, p.ID)
+	b = appendText(b, p.Session)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(p.Roles)))
+	for _, r := range p.Roles {
+		b = appendText(b, r)
+	}
+	return b
 }
 
 func appendText(b []byte, s string) []byte {

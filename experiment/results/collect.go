@@ -97,6 +97,13 @@ type kept struct {
 func (s *summing) take(variant int, v Value) {
 	s.measured[variant] = s.measured[variant] || v.Measured
 	u := v.Unit
+	// What the metric does not use is no difference between units.
+	if s.metric.Kind != stats.Ratio {
+		u.Denominator, u.BeforeDenominator = 0, 0
+	}
+	if !s.metric.CUPED {
+		u.Before, u.BeforeDenominator = 0, 0
+	}
 	if s.metric.Kind == stats.Conversion {
 		u.Value, u.Before = has(u.Value), has(u.Before)
 	}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/internal/searchindex"
 	"github.com/cqrsflow/cqrsflow/query"
 	"github.com/cqrsflow/cqrsflow/services/api"
+	"github.com/cqrsflow/cqrsflow/services/gateway"
 	"github.com/cqrsflow/cqrsflow/services/httpserver"
 	"github.com/cqrsflow/cqrsflow/services/identity"
 	"github.com/cqrsflow/cqrsflow/topology"
@@ -23,19 +25,39 @@ import (
 // anything else has begun.
 type publicPort struct {
 	*httpserver.Server
-	handler atomic.Pointer[http.Handler]
-	// mounted is what the roles serve, by paths; rest serves all others. They are set before requests are answered.
+	// certificate is nil without TLS.
+	certificate *httpserver.Certificate
+	handler     atomic.Pointer[http.Handler]
+	// mounted is what the roles serve, by paths; rest serves all others, and is nil where nobody does. They are set before requests are answered.
 	mounted map[string]http.Handler
 	rest    http.Handler
+	// gateway stands before them where the process has that role.
+	gateway http.Handler
 }
 
-func listenPublic(ctx context.Context, cfg *config.Settings) (*publicPort, error) {
-	p := &publicPort{mounted: map[string]http.Handler{}, rest: http.NotFoundHandler()}
-	var err error
-	p.Server, err = httpserver.Listen(ctx, httpserver.Config{Addr: cfg.Roles.HTTP, Flag: config.Name("http.addr"),
+func listenPublic(ctx context.Context, cfg *config.Settings, log *slog.Logger) (*publicPort, error) {
+	p := &publicPort{mounted: map[string]http.Handler{}}
+	c := httpserver.Config{Addr: cfg.Roles.HTTP, Flag: config.Name("http.addr"), PlainHTTP2: cfg.Roles.H2C,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*p.handler.Load()).ServeHTTP(w, r) }),
-		Grace:   lifecycle.DefaultStopTimeout * 4 / 5})
+		Grace:   lifecycle.DefaultStopTimeout * 4 / 5}
+	var err error
+	if cfg.Roles.TLSCert != "" {
+		if p.certificate, err = httpserver.OpenCertificate(cfg.Roles.TLSCert, cfg.Roles.TLSKey, 0, log); err != nil {
+			return nil, err
+		}
+		c.Certificate = p.certificate.Get
+	}
+	p.Server, err = httpserver.Listen(ctx, c)
 	return p, err
+}
+
+// url is where the port is reached from this machine.
+func (p *publicPort) url() string {
+	u := baseURL(p.Addr())
+	if p.certificate != nil {
+		u = "https" + strings.TrimPrefix(u, "http")
+	}
+	return u
 }
 
 // route finds who serves a path: whoever has mounted it, or a path above it that ends in a slash. Paths are taken as they are.
@@ -45,6 +67,10 @@ func (p *publicPort) route(w http.ResponseWriter, r *http.Request) {
 			handler.ServeHTTP(w, r)
 			return
 		}
+	}
+	if p.rest == nil {
+		http.NotFound(w, r)
+		return
 	}
 	p.rest.ServeHTTP(w, r)
 }
@@ -57,7 +83,7 @@ func (p *process) startAPI(_ context.Context, port *publicPort) error {
 		return err
 	}
 	p.group.Go(lifecycle.Last, "checkpoint waiter", waiter.Run)
-	c := api.Config{Aggregates: aggregates.Open(), Commands: p.publisher, Partitions: p.publisher.Partitions,
+	c := api.Config{Aggregates: aggregates.Open(), Commands: p.publisher, Partitions: p.publisher.Partitions, Principals: p.keys,
 		MaxBody: int64(p.cfg.Roles.MaxBody), Described: identity.Operations(), Problems: identity.Problems(), Tracer: p.tracer, Logger: p.log}
 	for _, t := range aggregates.All() {
 		names := topology.TopicsOf(p.cfg.General.Prefix, t.Name)
@@ -91,10 +117,16 @@ func (p *process) followExperiments() (*assignments.Follower, error) {
 	return f, nil
 }
 
-// startHTTP answers on the public port what the roles have put there.
+// startHTTP answers on the public port what the roles have put there: the gateway, or what stands behind one on another host.
 func (p *process) startHTTP(port *publicPort) error {
-	var handler http.Handler = http.HandlerFunc(port.route)
+	var handler http.Handler = gateway.Trust(p.keys, p.log, http.HandlerFunc(port.route))
+	if port.gateway != nil {
+		handler = port.gateway
+	}
 	port.handler.Store(&handler)
+	if port.certificate != nil {
+		p.group.Go(lifecycle.Last, "TLS certificate", port.certificate.Run)
+	}
 	p.group.Go(lifecycle.Intake, "HTTP API", port.Run)
 	return nil
 }

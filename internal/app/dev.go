@@ -40,7 +40,7 @@ type DevOptions struct {
 
 // allRoles are what dev serves.
 var allRoles = []string{config.RoleCommand, config.RoleQuery, config.RoleProjectSQL, config.RoleProjectSearch, config.RoleHistory,
-	config.RoleReact, config.RoleIdentity}
+	config.RoleReact, config.RoleIdentity, config.RoleGateway}
 
 // Names in the data directory; only these are ever deleted.
 const (
@@ -99,7 +99,7 @@ type dev struct {
 }
 
 func (d *dev) run(ctx context.Context, began time.Time) (err error) {
-	if d.http, err = listenPublic(ctx, d.cfg); err != nil {
+	if d.http, err = listenPublic(ctx, d.cfg, d.log); err != nil {
 		return err
 	}
 	defer func() { _ = d.http.Close() }() // it is closed by then, unless the start failed
@@ -168,7 +168,7 @@ func (d *dev) serve(ctx context.Context, began time.Time) error {
 	if d.cfg.Client.Token == "" {
 		d.cfg.Client.Token = rand.Text()
 	}
-	if err := makeIdentity(d.cfg, baseURL(d.http.Addr())); err != nil {
+	if err := makeIdentity(d.cfg, d.http.url()); err != nil {
 		return err
 	}
 	p, err := newProcess(d.cfg, d.log, true)
@@ -189,7 +189,7 @@ func (d *dev) serve(ctx context.Context, began time.Time) error {
 	if err := p.start(ctx, allRoles, d.http); err != nil {
 		return p.abandon(err)
 	}
-	f := devfile.File{PID: os.Getpid(), Server: baseURL(d.http.Addr()), Ops: baseURL(d.ops.Addr().String()), Kafka: d.cfg.Kafka.Brokers[0],
+	f := devfile.File{PID: os.Getpid(), Server: d.http.url(), Ops: baseURL(d.ops.Addr().String()), Kafka: d.cfg.Kafka.Brokers[0],
 		Prefix: d.cfg.General.Prefix, Postgres: d.cfg.Postgres.URL, Token: d.cfg.Client.Token, Started: began.UTC()}
 	if err := devfile.Write(d.cfg.General.Data, f); err != nil {
 		return p.abandon(err)

@@ -45,7 +45,7 @@ func (p *process) prepareIdentity(context.Context) (err error) {
 	}
 	made := identity.Config{Keys: keys.Keys, Product: c.Product, PublicURL: c.PublicURL, ForwardedBy: c.ForwardedBy, SessionLifetime: c.Lifetime, SessionIdle: c.Idle,
 		WithoutSecondFactor: !c.SecondFactor, OnAttempt: p.metrics.onAttempt, Logger: p.log}
-	if made.TrustedProxies, err = networks(c.TrustedProxies); err != nil {
+	if made.TrustedProxies, err = networks("identity.trusted_proxies", c.TrustedProxies); err != nil {
 		return err
 	}
 	if made.Secrets, err = secret.ParseKeys("index:" + c.IndexKey); err != nil {
@@ -133,12 +133,12 @@ func mailer(c *config.Identity) (m mail.Mailer, err error) {
 	return m, nil
 }
 
-func networks(texts []string) ([]netip.Prefix, error) {
+func networks(key string, texts []string) ([]netip.Prefix, error) {
 	var out []netip.Prefix
 	for _, text := range texts {
 		n, err := config.ParseNetwork(text)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", event.ErrConfig, config.Name("identity.trusted_proxies"), err)
+			return nil, fmt.Errorf("%w: %s: %w", event.ErrConfig, config.Name(key), err)
 		}
 		out = append(out, n)
 	}

@@ -31,6 +31,7 @@ type metrics struct {
 	parked       *prometheus.CounterVec
 	apply        *prometheus.HistogramVec
 	attempts     *prometheus.CounterVec
+	requests     *prometheus.HistogramVec
 
 	mu struct {
 		sync.Mutex
@@ -71,7 +72,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cqrsflow_authentication_attempts_total",
 			Help: "Attempts to authenticate, by factor and result: succeeded, failed, refused, or withdrawn where nothing could be verified."}, []string{"factor", "result"}),
 	}
-	r.MustRegister(m.outcomes, m.transactions, m.batch, m.restores, m.restored, m.unheard, m.panics, m.denials, m.reloads, m.variants, m.applied, m.parked, m.apply, m.attempts, standing{m})
+	m.requests = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "cqrsflow_gateway_request_seconds",
+		Help: "Duration of requests at the gateway, by route, method and status.", Buckets: seconds}, []string{"route", "method", "status"})
+	r.MustRegister(m.requests, m.outcomes, m.transactions, m.batch, m.restores, m.restored, m.unheard, m.panics, m.denials, m.reloads, m.variants, m.applied, m.parked, m.apply, m.attempts, standing{m})
 	return m
 }
 

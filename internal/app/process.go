@@ -149,7 +149,7 @@ func (p *process) start(ctx context.Context, roles []string, http *publicPort) e
 		start  func(context.Context) error
 	}{
 		{has(config.RoleIdentity), p.prepareIdentity},
-		{true, p.checkTopics},
+		{slices.ContainsFunc(roles, func(role string) bool { return role != config.RoleGateway }), p.checkTopics},
 		{has(config.RoleProjectSQL) || has(config.RoleHistory) || has(config.RoleQuery) || has(config.RoleIdentity), p.openStore},
 		{has(config.RoleProjectSearch) || has(config.RoleQuery), p.openSearch},
 		{has(config.RoleCommand), p.startProcessor},
@@ -161,6 +161,7 @@ func (p *process) start(ctx context.Context, roles []string, http *publicPort) e
 		{has(config.RoleQuery) || has(config.RoleIdentity), p.startPublisher},
 		{has(config.RoleQuery), func(ctx context.Context) error { return p.startAPI(ctx, http) }},
 		{has(config.RoleIdentity), func(ctx context.Context) error { return p.startIdentity(ctx, http) }},
+		{has(config.RoleGateway), func(context.Context) error { return p.startGateway(http) }},
 		{http != nil, func(context.Context) error { return p.startHTTP(http) }},
 	}
 	for _, s := range steps {

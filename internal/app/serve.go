@@ -27,8 +27,8 @@ func Serve(ctx context.Context, cfg *config.Settings, stderr io.Writer) (err err
 		return err
 	}
 	var http *publicPort
-	if slices.Contains(roles, config.RoleQuery) || slices.Contains(roles, config.RoleIdentity) {
-		if http, err = listenPublic(ctx, cfg); err != nil {
+	if slices.ContainsFunc(roles, isPublic) {
+		if http, err = listenPublic(ctx, cfg, log); err != nil {
 			_ = opsPort.Close()
 			return err
 		}
@@ -55,6 +55,11 @@ func Serve(ctx context.Context, cfg *config.Settings, stderr io.Writer) (err err
 	}
 	log.Info("started", attrs...)
 	return p.group.Wait(ctx)
+}
+
+// isPublic reports whether a role answers on the public port.
+func isPublic(role string) bool {
+	return role == config.RoleQuery || role == config.RoleIdentity || role == config.RoleGateway
 }
 
 // abandon stops what a start that failed has begun.

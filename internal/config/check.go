@@ -26,6 +26,9 @@ func (s *Settings) check(p *problems) {
 				m, envOf("kafka.sasl.username"), envOf("kafka.sasl.password"), envOf("kafka.sasl.password"))
 		}
 	}
+	if (s.Roles.TLSCert == "") != (s.Roles.TLSKey == "") {
+		p.add("http.tls.cert_file and http.tls.key_file belong together; one of them is missing")
+	}
 	if s.Identity.Outbox != "" && s.Identity.SMTPAddr != "" {
 		p.add("both identity.outbox and identity.smtp.addr are given; mails go one way")
 	}

@@ -18,6 +18,7 @@ type Settings struct {
 	Postgres      Postgres      `title:"PostgreSQL" about:"PostgreSQL 15 or newer, for the SQL read models and the history."`
 	Elasticsearch Elasticsearch `title:"Elasticsearch" about:"Elasticsearch 8, for search."`
 	Identity      Identity      `title:"Users" about:"The role 'identity': users log in. 'cqrsflow dev' makes the keys in its data directory and puts mails into its outbox."`
+	Gateway       Gateway       `title:"Gateway" about:"The role 'gateway', the one public door: docs/gateway.md. 'cqrsflow dev' has it, before roles in its own process."`
 	Telemetry     Telemetry     `title:"Traces" about:"OpenTelemetry: one trace from a request over its command and events to rows and documents. Off unless there is somewhere to send them."`
 	Topology      Topology      `title:"Topics" about:"Used when 'cqrsflow topology apply' makes the topics. Partition counts are recorded and cannot change afterwards."`
 	Principals    Principals    `title:"Principals" about:"Who asks for a command, and the proof of it: docs/policies.md."`
@@ -37,8 +38,11 @@ type General struct {
 
 // Roles say what a process serves, and where.
 type Roles struct {
-	Roles   []string `key:"roles" oneof:"command,query,project-sql,project-search,history,react,identity" help:"What this process does."`
-	HTTP    string   `key:"http.addr" flag:"http" env:"HTTP" default:"127.0.0.1:8080" format:"listen" help:"Address of the public HTTP API (roles query and identity). An empty host listens on all interfaces."`
+	Roles   []string `key:"roles" oneof:"command,query,project-sql,project-search,history,react,identity,gateway" help:"What this process does."`
+	HTTP    string   `key:"http.addr" flag:"http" env:"HTTP" default:"127.0.0.1:8080" format:"listen" help:"Address of the public HTTP API (roles gateway, query and identity). An empty host listens on all interfaces."`
+	TLSCert string   `key:"http.tls.cert_file" format:"path" help:"PEM file of the certificate, with its chain, for the public HTTP API. Without it there is no TLS. It is read again when it changes."`
+	TLSKey  string   `key:"http.tls.key_file" format:"path" help:"PEM file of its key."`
+	H2C     bool     `key:"http.h2c" default:"false" help:"Take HTTP/2 without TLS there, too, from clients that begin with it. With TLS there always is HTTP/2."`
 	From    string   `key:"react.from" flag:"from" dev:"start" oneof:"start,end" help:"Where a reactor begins that has never run (role react): start reacts to everything that ever happened, end only to what happens from now on. Without it, a reactor that has never run refuses to start."`
 	MaxBody Size     `key:"http.max_body" default:"1MiB" min:"1KiB" max:"64MiB" help:"Largest request body."`
 	// StartWait is 0 where a start that lacks something fails at once.
@@ -120,6 +124,17 @@ type Telemetry struct {
 	Percent  int    `key:"telemetry.sample" default:"10" dev:"100" min:"1" max:"100" help:"Percentage of the traces that begin here. One that a caller began is sampled as the caller says."`
 }
 
+// Gateway is the one public door.
+type Gateway struct {
+	Routes         string   `key:"gateway.routes" format:"path" help:"YAML file of routes, over those that are built in."`
+	API            []string `key:"gateway.api" format:"http" help:"Base URLs of processes with the role query, such as http://10.0.0.7:8080, where this one has not."`
+	Identity       []string `key:"gateway.identity" format:"http" help:"Base URLs of processes with the role identity, where this one has not."`
+	BackendOps     int      `key:"gateway.backend_ops" default:"0" min:"0" max:"65535" help:"Operations port of those processes, whose /readyz is asked every 2s; 0 asks nobody."`
+	TrustedProxies []string `key:"gateway.trusted_proxies" format:"network" help:"Addresses or networks, such as 10.0.0.0/8, of proxies before the gateway that are believed when they say where a request came from."`
+	ForwardedBy    string   `key:"gateway.forwarded_by" default:"x-forwarded-for" oneof:"x-forwarded-for,forwarded" help:"Header in which trusted proxies say it. They must replace or extend it whatever a client sends."`
+	Origins        []string `key:"gateway.origins" format:"http" help:"Sites such as https://shop.example whose pages may read answers and change things (CORS)."`
+}
+
 // Topology is what 'topology apply' makes.
 type Topology struct {
 	Partitions       int           `key:"partitions" default:"8" min:"1" max:"10000" help:"Partitions of each topic."`
@@ -167,4 +182,5 @@ const (
 	RoleHistory       = "history"
 	RoleReact         = "react"
 	RoleIdentity      = "identity"
+	RoleGateway       = "gateway"
 )

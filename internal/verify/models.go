@@ -168,6 +168,12 @@ func Customers(ctx context.Context, l Log, get Get, t *decider.Type) (*Report, e
 	return rows(ctx, l, get, t, "customers", "/v1/customers", url.Values{"sort": {"id"}}, "items", whole)
 }
 
+// Experiments compares the rows of the read model experiments with the streams of t, the aggregate type experiment. What was measured of
+// units is not compared: it is of all aggregate types.
+func Experiments(ctx context.Context, l Log, get Get, t *decider.Type) (*Report, error) {
+	return rows(ctx, l, get, t, "experiments", "/v1/experiments", url.Values{}, "items", whole)
+}
+
 // Search compares the documents of orders_search with the streams of t, the aggregate type order.
 func Search(ctx context.Context, l Log, get Get, t *decider.Type) (*Report, error) {
 	return rows(ctx, l, get, t, "orders_search", "/v1/orders/search", url.Values{}, "hits", func(i map[string]any) any { return i["order"] })

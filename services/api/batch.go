@@ -112,9 +112,9 @@ func (a *API) batchAnswer(ctx context.Context, c *call, s submission, r result, 
 	}
 	p := *problemOf(err)
 	if p.Code == codeInternal {
-		a.cfg.Logger.Error("line of a batch failed", "path", s.path, "traceId", c.trace.traceID, "error", err)
+		a.cfg.Logger.Error("line of a batch failed", "path", s.path, "traceId", c.trace.TraceID, "error", err)
 	}
-	p.TraceID, p.Instance = c.trace.traceID, cmp.Or(s.path, c.r.URL.EscapedPath())
+	p.TraceID, p.Instance = c.trace.TraceID, cmp.Or(s.path, c.r.URL.EscapedPath())
 	line, err := encode(&p)
 	if err != nil { // a state that is no JSON: cannot be
 		return []byte(`{"status":500,"code":"internal"}` + "\n")
@@ -181,7 +181,10 @@ func (a *API) readLine(c *call, line []byte) (submission, error) {
 	if s.contentType, s.body, err = a.encodeCommand(t, ct, in.Data); err != nil {
 		return s, err
 	}
-	return s, a.assign(c.r.Context(), &s, "unit", in.Unit)
+	if err := a.assign(c.r.Context(), &s, "unit", in.Unit); err != nil {
+		return s, err
+	}
+	return s, a.sign(c, &s)
 }
 
 // jsonMessage is what encoding/json says, in the caller's terms.

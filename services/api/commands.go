@@ -16,6 +16,7 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/event/principal"
 	"github.com/cqrsflow/cqrsflow/schemas"
 )
 
@@ -177,15 +178,27 @@ func (a *API) readCommand(c *call) (submission, error) {
 	if err != nil {
 		return s, err
 	}
-	return s, a.assign(c.r.Context(), &s, unitHeader, unit)
+	if err := a.assign(c.r.Context(), &s, unitHeader, unit); err != nil {
+		return s, err
+	}
+	return s, a.sign(c, &s)
+}
+
+// sign puts the proof of who asks into a command, as the last thing that is done to it.
+func (a *API) sign(c *call, s *submission) error {
+	who := principal.FromContext(c.r.Context())
+	if a.cfg.Principals == nil || who.Kind == principal.Anonymous {
+		return nil
+	}
+	return (&principal.Signer{Keys: a.cfg.Principals, As: who}).Sign(&s.command, s.contentType, s.body)
 }
 
 func (a *API) command(c *call, ct decider.CommandType, id event.StreamID, key string, expected event.Version) event.Command {
 	if key == "" {
 		key = newCommandID()
 	}
-	return event.Command{ID: key, Type: ct.Type, Stream: id, ExpectedVersion: expected, CorrelationID: c.trace.requestID,
-		TraceParent: c.trace.parent, ReturnState: true}
+	return event.Command{ID: key, Type: ct.Type, Stream: id, ExpectedVersion: expected, CorrelationID: c.trace.RequestID,
+		TraceParent: c.trace.Parent, ReturnState: true}
 }
 
 // encodeCommand reads a body as JSON and writes it as the codec's own bytes, so that the same command

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/event/principal"
 	"github.com/cqrsflow/cqrsflow/experiment"
 	"github.com/cqrsflow/cqrsflow/experiment/results"
 	"github.com/cqrsflow/cqrsflow/producer"
@@ -115,6 +116,8 @@ type Config struct {
 	// WaitFor are the read models behind each word of Cqrs-Wait-For. Default: sql, search and history.
 	// Those without Progress count as behind.
 	WaitFor map[string][]string
+	// Principals sign commands as who asks for them (principal.FromContext); nil signs nothing, and nobody's are not signed.
+	Principals *principal.Keyring
 	// Described are operations that others serve under the same address, and Problems what these answer with besides: for the document.
 	Described []apidoc.Operation
 	Problems  []apidoc.Problem

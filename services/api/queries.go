@@ -263,7 +263,7 @@ func (a *API) getCommand(c *call) error {
 		}
 		return c.writeJSON(200, ans.accepted)
 	}
-	ans.problem.TraceID, ans.problem.Instance = c.trace.traceID, c.r.URL.EscapedPath()
+	ans.problem.TraceID, ans.problem.Instance = c.trace.TraceID, c.r.URL.EscapedPath()
 	return c.writeJSON(200, ans.problem)
 }
 

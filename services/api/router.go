@@ -8,6 +8,8 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/internal/tracing"
+	"github.com/cqrsflow/cqrsflow/services/trace"
 )
 
 // route is an operation: where it is, what it takes and who handles it. http.ServeMux would do the
@@ -30,7 +32,8 @@ type call struct {
 	// conn is what the server gave: reading too large a body tells it to close the connection.
 	conn  http.ResponseWriter
 	r     *http.Request
-	trace trace
+	trace trace.Context
+	span  tracing.Span
 	// pattern is the route's path; empty where there is none.
 	pattern string
 	vars    map[string]string

@@ -10,21 +10,23 @@ import (
 	"net/http"
 	"runtime/debug"
 	"time"
+
+	"github.com/cqrsflow/cqrsflow/services/trace"
 )
 
 // ServeHTTP answers a request: it gives it a trace, finds its operation, turns errors and panics into
 // problems, and logs it at debug level.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	c := &call{conn: w, trace: traceOf(r.Header)}
-	c.trace.begin(a.cfg.Tracer, r)
+	c := &call{conn: w, trace: trace.Of(r.Header)}
+	c.begin(a.cfg.Tracer, r)
 	out := &recorder{ResponseWriter: w}
 	c.w, c.r = out, r
 	h := out.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cqrs-Trace-Id", c.trace.traceID)
-	if c.trace.requestID != "" {
-		h.Set("X-Request-Id", c.trace.requestID)
+	h.Set("Cqrs-Trace-Id", c.trace.TraceID)
+	if c.trace.RequestID != "" {
+		h.Set("X-Request-Id", c.trace.RequestID)
 	}
 	var failed error
 	defer func() {
@@ -34,7 +36,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 			failed = a.panicked(c, out, p)
 		}
-		c.trace.end(c, out.status)
+		c.end(out.status)
 		a.logAccess(c, out, start, failed)
 	}()
 	if failed = a.serve(c); failed != nil {
@@ -63,12 +65,12 @@ func (a *API) fail(c *call, out *recorder, err error) {
 			level = slog.LevelError
 		}
 		a.cfg.Logger.LogAttrs(c.r.Context(), level, "request failed", slog.String("method", c.r.Method), slog.String("path", c.r.URL.Path),
-			slog.String("code", p.Code), slog.String("traceId", c.trace.traceID), slog.Any("error", err))
+			slog.String("code", p.Code), slog.String("traceId", c.trace.TraceID), slog.Any("error", err))
 	}
 	if out.status != 0 {
 		panic(http.ErrAbortHandler) // the answer has begun: only a broken connection tells that it is not whole
 	}
-	p.TraceID, p.Instance = c.trace.traceID, c.r.URL.EscapedPath()
+	p.TraceID, p.Instance = c.trace.TraceID, c.r.URL.EscapedPath()
 	h := out.Header()
 	for name, values := range p.header {
 		h[name] = values
@@ -77,7 +79,7 @@ func (a *API) fail(c *call, out *recorder, err error) {
 	h.Set("Cache-Control", "no-store")
 	body, err := json.Marshal(&p)
 	if err != nil {
-		a.cfg.Logger.Error("problem cannot be encoded", "error", err, "traceId", c.trace.traceID)
+		a.cfg.Logger.Error("problem cannot be encoded", "error", err, "traceId", c.trace.TraceID)
 		body = []byte(`{"type":"/docs#problem-internal","title":"Internal error","status":500,"code":"internal"}`)
 		p.Status = http.StatusInternalServerError
 	}
@@ -86,7 +88,7 @@ func (a *API) fail(c *call, out *recorder, err error) {
 }
 
 func (a *API) panicked(c *call, out *recorder, p any) error {
-	a.cfg.Logger.Error("request panicked", "method", c.r.Method, "path", c.r.URL.Path, "traceId", c.trace.traceID, "panic", p, "stack", string(debug.Stack()))
+	a.cfg.Logger.Error("request panicked", "method", c.r.Method, "path", c.r.URL.Path, "traceId", c.trace.TraceID, "panic", p, "stack", string(debug.Stack()))
 	err := problem(codeInternal, "Something went wrong in the server.")
 	a.fail(c, out, err)
 	return err
@@ -98,9 +100,9 @@ func (a *API) logAccess(c *call, out *recorder, start time.Time, err error) {
 		return
 	}
 	attrs := []slog.Attr{slog.String("method", c.r.Method), slog.String("path", c.r.URL.Path), slog.Int("status", out.status),
-		slog.Int64("bytes", out.bytes), slog.Duration("took", time.Since(start)), slog.String("traceId", c.trace.traceID)}
-	if c.trace.requestID != "" {
-		attrs = append(attrs, slog.String("requestId", c.trace.requestID))
+		slog.Int64("bytes", out.bytes), slog.Duration("took", time.Since(start)), slog.String("traceId", c.trace.TraceID)}
+	if c.trace.RequestID != "" {
+		attrs = append(attrs, slog.String("requestId", c.trace.RequestID))
 	}
 	switch {
 	case err == nil:

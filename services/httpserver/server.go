@@ -5,6 +5,7 @@ package httpserver
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,6 +34,10 @@ type Config struct {
 	WriteTimeout time.Duration
 	// IdleTimeout is how long a connection is kept for a next request; default 120 s.
 	IdleTimeout time.Duration
+	// Certificate gives the certificate for TLS, with HTTP/2; nil serves plain HTTP. *Certificate has one.
+	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	// PlainHTTP2 takes HTTP/2 without TLS, too, where a client begins with it (h2c).
+	PlainHTTP2 bool
 	// Grace is how long requests under way may go on once the server is to stop; default 15 s. Then
 	// their contexts end.
 	Grace time.Duration
@@ -111,8 +116,21 @@ func (s *Server) Run(ctx context.Context) error {
 		IdleTimeout: s.cfg.IdleTimeout, MaxHeaderBytes: maxHeader, BaseContext: func(net.Listener) context.Context { return base },
 		ErrorLog: slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug), // what clients break, they are told
 	}
+	if s.cfg.PlainHTTP2 {
+		srv.Protocols = new(http.Protocols)
+		srv.Protocols.SetHTTP1(true)
+		srv.Protocols.SetHTTP2(true)
+		srv.Protocols.SetUnencryptedHTTP2(true)
+	}
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(s.listener) }()
+	go func() {
+		if s.cfg.Certificate == nil {
+			served <- srv.Serve(s.listener)
+			return
+		}
+		srv.TLSConfig = &tls.Config{GetCertificate: s.cfg.Certificate, MinVersion: tls.VersionTLS12}
+		served <- srv.ServeTLS(s.listener, "", "")
+	}()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve HTTP on %s: %w", s.Addr(), err)

@@ -13,6 +13,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/internal/secret"
 	"github.com/cqrsflow/cqrsflow/query"
+	"github.com/cqrsflow/cqrsflow/services/httpserver"
 	"github.com/cqrsflow/cqrsflow/services/identity/mail"
 	"github.com/cqrsflow/cqrsflow/services/identity/token"
 	"github.com/cqrsflow/cqrsflow/services/identity/totp"
@@ -57,12 +58,6 @@ type Passwords interface {
 	Dummy() string
 }
 
-// The headers that a trusted proxy may tell the client's address in.
-const (
-	XForwardedFor = "x-forwarded-for"
-	Forwarded     = "forwarded"
-)
-
 // Config is what identity works with. All without a default is required.
 type Config struct {
 	Commands  Commands
@@ -84,7 +79,7 @@ type Config struct {
 	// PublicURL is where links in mails lead, such as https://shop.example.
 	PublicURL string
 	// TrustedProxies are the addresses of proxies that are believed when they say where a request came from, in the header
-	// ForwardedBy (default XForwardedFor). From anybody else the connection's address counts.
+	// ForwardedBy (default httpserver.XForwardedFor). From anybody else the connection's address counts.
 	TrustedProxies []netip.Prefix
 	ForwardedBy    string
 	// SessionLifetime is how long a session lasts at most (default and at most 24 h), SessionIdle how long without being
@@ -107,7 +102,7 @@ func (c *Config) validate() error {
 		return fmt.Errorf("%w: identity: "+format, append([]any{event.ErrConfig}, args...)...)
 	}
 	c.Product = cmp.Or(c.Product, "cqrsflow")
-	c.ForwardedBy = cmp.Or(c.ForwardedBy, XForwardedFor)
+	c.ForwardedBy = cmp.Or(c.ForwardedBy, httpserver.XForwardedFor)
 	c.SessionLifetime = cmp.Or(c.SessionLifetime, 24*time.Hour)
 	c.SessionIdle = cmp.Or(c.SessionIdle, time.Hour)
 	c.Timeout = cmp.Or(c.Timeout, 15*time.Second)
@@ -133,8 +128,8 @@ func (c *Config) validate() error {
 		return bad("PublicURL is %q; it must be a URL such as https://shop.example", c.PublicURL)
 	case strings.ContainsAny(c.Product, ":\r\n"):
 		return bad("Product is %q; it must not have a colon or a line break", c.Product)
-	case c.ForwardedBy != XForwardedFor && c.ForwardedBy != Forwarded:
-		return bad("ForwardedBy is %q; it must be %s or %s", c.ForwardedBy, XForwardedFor, Forwarded)
+	case c.ForwardedBy != httpserver.XForwardedFor && c.ForwardedBy != httpserver.Forwarded:
+		return bad("ForwardedBy is %q; it must be %s or %s", c.ForwardedBy, httpserver.XForwardedFor, httpserver.Forwarded)
 	case c.SessionLifetime < time.Minute || c.SessionLifetime > 24*time.Hour:
 		return bad("SessionLifetime is %v; it must be 1m to 24h", c.SessionLifetime)
 	case c.SessionIdle < time.Minute || c.SessionIdle > time.Hour:

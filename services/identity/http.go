@@ -109,7 +109,7 @@ func (s *Service) answer(w http.ResponseWriter, r *http.Request, rt *route) {
 	h.Set("Cqrs-Trace-Id", trace)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), s.cfg.Timeout)
 	defer cancel()
-	c := &call{w: w, r: r, ctx: ctx, source: s.sourceOf(r)}
+	c := &call{w: w, r: r, ctx: ctx, source: s.proxies.SourceOf(r)}
 	err := s.run(c, rt)
 	if err == nil {
 		return

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/cqrsflow/cqrsflow/services/httpserver"
 	"github.com/cqrsflow/cqrsflow/services/identity/mail"
 	"github.com/cqrsflow/cqrsflow/services/identity/totp"
 )
@@ -21,6 +22,7 @@ type Service struct {
 	mails      mail.Templates
 	handler    http.Handler
 	routes     []route
+	proxies    httpserver.Proxies
 
 	// slots has one for each task that goes on after an answer.
 	slots chan struct{}
@@ -42,7 +44,8 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{cfg: cfg, recovery: recovery, challenges: challenges{cfg.Secrets.Derive("mfa challenge")}, mails: mail.Templates{Product: cfg.Product}}
+	s := &Service{cfg: cfg, recovery: recovery, challenges: challenges{cfg.Secrets.Derive("mfa challenge")}, mails: mail.Templates{Product: cfg.Product},
+		proxies: httpserver.Proxies{Trusted: cfg.TrustedProxies, By: cfg.ForwardedBy}}
 	s.auth = &Authenticator{verifier: cfg.Verifier, decide: s.do}
 	s.slots = make(chan struct{}, backgroundTasks)
 	s.routes = s.table()
