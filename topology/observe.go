@@ -88,12 +88,19 @@ func (t *Topology) wrap(what string, err error) error {
 	}
 	var auth *kadm.AuthError
 	var code *kerr.Error
+	hint, final := advice(err)
+	if final {
+		return fmt.Errorf("%w: %s: %w; %s", event.ErrConfig, what, err, hint)
+	}
 	if errors.As(err, &auth) || errors.As(err, &code) && !code.Retriable {
 		return fmt.Errorf("%w: %s: Kafka refuses: %w", event.ErrConfig, what, err)
 	}
 	brokers, _ := t.client.OptValue(kgo.SeedBrokers).([]string)
+	if hint != "" {
+		hint = "; " + hint
+	}
 	//nolint:errorlint // the cause is text only: a timeout of ours must not look like the end of the caller's context
-	return fmt.Errorf("%w: %s: no answer from the brokers %s (setting CQRSFLOW_KAFKA_BROKERS): %v", event.ErrUnavailable, what, strings.Join(brokers, ","), err)
+	return fmt.Errorf("%w: %s: no answer from the brokers %s (setting CQRSFLOW_KAFKA_BROKERS): %v%s", event.ErrUnavailable, what, strings.Join(brokers, ","), err, hint)
 }
 
 // transactionVersion asks for the level of transactions (KIP-890, KIP-584): one answer holds for the cluster.

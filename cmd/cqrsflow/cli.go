@@ -35,6 +35,7 @@ type cli struct {
 	Ready      readyCmd      `cmd:"" help:"Ask a process of cqrsflow whether it is ready, and what is not; exit code 1 where something is not."`
 	Smoke      smokeCmd      `cmd:"" help:"Place an order over HTTP, find it in SQL and by search, and cancel it: does everything work together?"`
 	User       userCmd       `cmd:"" help:"Look after users: make them, give them roles, lock and forget them."`
+	Recover    recoverCmd    `cmd:"" help:"Make logs that a mirror has copied, whose offsets are others, ones to start on: everything else is made of them anew."`
 	Keys       keysCmd       `cmd:"" help:"Make the keys of users and principals, where they are not there yet."`
 	Bench      benchCmd      `cmd:"" help:"Measure cqrsflow on the configured servers, beside bare loops that do the same I/O."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
@@ -54,6 +55,7 @@ func newCLI() *cli {
 		Stream:     newStreamCmd(),
 		Policy:     newPolicyCmd(),
 		Topology:   newTopologyCmd(),
+		Recover:    newRecoverCmd(),
 		Ready:      newReadyCmd(),
 		Smoke:      newSmokeCmd(),
 		User:       newUserCmd(),

@@ -55,15 +55,18 @@ func collect(t *testing.T) *spans {
 	return c
 }
 
-// trace returns the spans of a trace: their names, with the projection of those that have one, and that of the span above each.
+// trace returns the spans of a trace: their names, with the projection or the service of those that have one, and that of the span above each.
 func (c *spans) trace(id string) map[string]string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	names, out := map[string]string{}, map[string]string{}
 	name := func(s *tracepb.Span) string {
 		for _, a := range s.Attributes {
-			if a.Key == "cqrsflow.projection" {
+			switch a.Key {
+			case "cqrsflow.projection":
 				return s.Name + " for " + a.Value.GetStringValue()
+			case "cqrsflow.service":
+				return s.Name + " at " + a.Value.GetStringValue()
 			}
 		}
 		return s.Name
@@ -98,7 +101,8 @@ func TestTraceOfACommand(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Header = http.Header{"Content-Type": {"application/json"}, "Traceparent": {parent}, "Cqrs-Wait-For": {"sql, search, history"}}
+		r.Header = http.Header{"Content-Type": {"application/json"}, "Traceparent": {parent}, "Cqrs-Wait-For": {"sql, search, history"},
+			"Authorization": {"Bearer " + d.file().Token}}
 		resp, err := http.DefaultClient.Do(r)
 		if err != nil {
 			t.Fatal(err)
@@ -111,9 +115,9 @@ func TestTraceOfACommand(t *testing.T) {
 	const other = "0af7651916cd43dd8448eb211c80319c"
 	place("o-2", "00-"+other+"-"+caller+"-00") // whose caller does not want it sampled
 	place("o-1", "00-"+id+"-"+caller+"-01")
-	const request, command, decided = "POST /v1/{aggregates}/{id}/{command}", "send cqrsflow.order.commands", "process cqrsflow.order.commands"
+	const door, request, command, decided = "POST /v1/{aggregates}/{id}/{command} at gateway", "POST /v1/{aggregates}/{id}/{command} at api", "send cqrsflow.order.commands", "process cqrsflow.order.commands"
 	want := map[string]string{
-		request: caller, command: request, decided: command,
+		door: caller, request: door, command: request, decided: command,
 		"process cqrsflow.order.events for orders":        decided,
 		"process cqrsflow.order.events for orders_search": decided,
 		"process cqrsflow.order.events for history":       decided,

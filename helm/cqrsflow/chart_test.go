@@ -1,6 +1,7 @@
 package cqrsflow_test
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -50,7 +51,7 @@ roles:
   project-search: {autoscaling: {type: keda}}
   history: {autoscaling: {type: keda}}
   identity: {enabled: true, config: {identity: {hashing: 4}}}
-  gateway: {kind: Deployment, needs: [kafka], http: true}
+  other: {kind: Deployment, needs: [kafka], http: true}
 principals: {existingSecret: who}
 identity:
   issuer: https://shop.example
@@ -106,13 +107,53 @@ func TestIdentity(t *testing.T) {
 		t.Errorf("no signing keys among %+v", spec.Containers[0].VolumeMounts)
 	}
 	find[corev1.Service](t, objects, "shop-cqrsflow-identity")
-	if settings(t, objects, "shop-cqrsflow-query")["identity"] != nil {
+	verifies := map[string]any{"issuer": "https://shop.example", "audience": "cqrsflow", "jwks_url": "https://shop.example/.well-known/jwks.json"}
+	if got := settings(t, objects, "shop-cqrsflow-query")["identity"]; !reflect.DeepEqual(got, verifies) {
+		t.Errorf("query verifies tokens with %v, want %v", got, verifies)
+	}
+	if settings(t, objects, "shop-cqrsflow-history")["identity"] != nil {
 		t.Error("others have settings of identity, too")
 	}
 	for _, o := range render(t) {
 		if strings.Contains(o.name, "identity") {
 			t.Errorf("%s is there, though it is off", o)
 		}
+	}
+}
+
+// The gateway is the one public door: it knows who is behind it, and nobody else gets to them.
+func TestGateway(t *testing.T) {
+	for name, c := range map[string]struct {
+		values string
+		behind map[string]any
+	}{
+		"alone":      {"", map[string]any{"api": []any{"http://shop-cqrsflow-query:80"}}},
+		"with users": {users, map[string]any{"api": []any{"http://shop-cqrsflow-query:80"}, "identity": []any{"http://shop-cqrsflow-identity:80"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			objects := render(t, c.values)
+			if got := settings(t, objects, "shop-cqrsflow-gateway")["gateway"]; !reflect.DeepEqual(got, c.behind) {
+				t.Errorf("behind it is %v, want %v", got, c.behind)
+			}
+			if in := find[networkingv1.NetworkPolicy](t, objects, "shop-cqrsflow-gateway").Spec.Ingress; len(in) != 1 || len(in[0].From) != 0 {
+				t.Errorf("not everybody gets to the gateway: %+v", in)
+			}
+			from := func(objects []object) (names []string) {
+				for _, peer := range find[networkingv1.NetworkPolicy](t, objects, "shop-cqrsflow-query").Spec.Ingress[0].From {
+					names = append(names, peer.PodSelector.MatchLabels["app.kubernetes.io/component"])
+				}
+				return names
+			}
+			if got := from(objects); !slices.Equal(got, []string{"test", "gateway"}) {
+				t.Errorf("to the API get %v", got)
+			}
+			if got := from(render(t, c.values, "roles: {query: {ingress: {enabled: true, hosts: [a]}}}")); len(got) != 0 {
+				t.Errorf("to an API with an Ingress get only %v", got)
+			}
+			if got := from(render(t, c.values, "roles: {gateway: {enabled: false}}")); len(got) != 0 {
+				t.Errorf("to an API without a gateway get only %v", got)
+			}
+		})
 	}
 }
 
@@ -252,11 +293,11 @@ func TestOthersAreDeployments(t *testing.T) {
 
 // A role that comes later is a key of the values.
 func TestRolesAreData(t *testing.T) {
-	objects := render(t, "roles: {gateway: {kind: Deployment, needs: [kafka], http: true, replicas: 3}, history: {enabled: false}}")
-	if d := find[appsv1.Deployment](t, objects, "shop-cqrsflow-gateway"); *d.Spec.Replicas != 3 {
+	objects := render(t, "roles: {other: {kind: Deployment, needs: [kafka], http: true, replicas: 3}, history: {enabled: false}}")
+	if d := find[appsv1.Deployment](t, objects, "shop-cqrsflow-other"); *d.Spec.Replicas != 3 {
 		t.Errorf("%+v", d.Spec)
 	}
-	find[corev1.Service](t, objects, "shop-cqrsflow-gateway")
+	find[corev1.Service](t, objects, "shop-cqrsflow-other")
 	for _, o := range objects {
 		if strings.Contains(o.name, "history") {
 			t.Errorf("%s is there, though it is off", o)
@@ -269,6 +310,7 @@ func TestSecrets(t *testing.T) {
 	objects := render(t, "kafka: {sasl: {mechanism: scram-sha-512, username: u, existingSecret: ks}}", "elasticsearch: {existingSecret: es}", "ops: {existingSecret: op}",
 		"principals: {existingSecret: pr}", users)
 	want := map[string][]string{
+		"shop-cqrsflow-gateway":        {"op/token", "pr/keys"},
 		"shop-cqrsflow-command":        {"ks/password", "op/token", "pr/keys"},
 		"shop-cqrsflow-query":          {"es/api-key", "ks/password", "op/token", "pg/url", "pr/keys"},
 		"shop-cqrsflow-project-sql":    {"ks/password", "op/token", "pg/url"},
@@ -277,7 +319,7 @@ func TestSecrets(t *testing.T) {
 		"shop-cqrsflow-react":          {"ks/password", "op/token", "pr/keys"},
 		"shop-cqrsflow-identity":       {"ks/password", "op/token", "pg/url", "pr/keys", "us/index-key", "us/keks"},
 		"shop-cqrsflow-topics":         {"ks/password"},
-		"shop-cqrsflow-test":           nil,
+		"shop-cqrsflow-test":           {"op/token"},
 	}
 	for _, p := range pods(objects) {
 		var got []string
@@ -321,7 +363,7 @@ func TestAutoscalersOwnReplicas(t *testing.T) {
 		}
 	}
 	s := find[scaledObject](t, objects, name+"-project-sql")
-	if s.Spec.MinReplicaCount != 0 || len(s.Spec.Triggers) != 6 || s.Spec.Triggers[0].AuthenticationRef.Name != "kafka" {
+	if s.Spec.MinReplicaCount != 0 || len(s.Spec.Triggers) != 9 || s.Spec.Triggers[0].AuthenticationRef.Name != "kafka" {
 		t.Errorf("%+v", s.Spec)
 	}
 	for k, want := range map[string]string{"bootstrapServers": "kafka-0:9092,kafka-1:9093", "consumerGroup": "Shop.prod.orders.v1", "topic": "Shop.prod.order.events",
@@ -354,7 +396,7 @@ func TestTopicsHook(t *testing.T) {
 
 func TestHelmTest(t *testing.T) {
 	p := find[corev1.Pod](t, render(t), "shop-cqrsflow-test")
-	if p.Annotations["helm.sh/hook"] != "test" || !slices.Equal(p.Spec.Containers[0].Args, []string{"smoke", "--server", "http://shop-cqrsflow-query:80"}) {
+	if p.Annotations["helm.sh/hook"] != "test" || !slices.Equal(p.Spec.Containers[0].Args, []string{"smoke", "--server", "http://shop-cqrsflow-gateway:80"}) {
 		t.Errorf("%v %v", p.Annotations, p.Spec.Containers[0].Args)
 	}
 }

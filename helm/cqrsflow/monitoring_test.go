@@ -110,7 +110,7 @@ func TestServiceMonitor(t *testing.T) {
 			}
 		}
 	}
-	if found != 8 {
-		t.Errorf("it finds %d Services; each of 8 roles has one", found)
+	if found != 9 {
+		t.Errorf("it finds %d Services; each of 9 roles has one", found)
 	}
 }

@@ -1,6 +1,7 @@
 package containers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,7 @@ type spec struct {
 	port     int    // inside the container
 	env      map[string]string
 	cmd      []string
+	files    []file
 	// advertise adds the settings that depend on the host's address.
 	advertise func(env map[string]string, hostPort string)
 	// ready asks the server something; nil when it answers.
@@ -189,11 +191,16 @@ func create(ctx context.Context, cli *testcontainers.DockerClient, sp *spec, tes
 	for k, v := range sp.env {
 		env[k] = v
 	}
+	files := make([]testcontainers.ContainerFile, len(sp.files))
+	for i, f := range sp.files {
+		files[i] = testcontainers.ContainerFile{Reader: bytes.NewReader(f.content), ContainerFilePath: f.path, FileMode: 0o644}
+	}
 	inside := fmt.Sprintf("%d/tcp", sp.port)
 	c, err := testcontainers.Run(ctx, sp.imageName(),
 		testcontainers.WithEnv(env),
 		testcontainers.WithLabels(labels(test)),
 		testcontainers.WithCmd(sp.cmd...),
+		testcontainers.WithFiles(files...),
 		testcontainers.WithExposedPorts(inside),
 		testcontainers.WithHostConfigModifier(func(hc *container.HostConfig) {
 			binding := network.PortBinding{HostPort: strconv.Itoa(port)}

@@ -40,7 +40,9 @@ func NewDev(t testing.TB, flags ...string) *Dev {
 // Launch starts the process and does not wait for it to be ready.
 func (d *Dev) Launch(t testing.TB, flags ...string) {
 	t.Helper()
-	d.Process = Start(t, "dev", nil, append(d.args[:len(d.args):len(d.args)], flags...)...)
+	// Whoever publishes to Kafka itself signs nothing: over HTTP nobody is anonymous.
+	settings := []string{"CQRSFLOW_TOKEN=" + Token, "CQRSFLOW_POLICY_ANONYMOUS_ROLES=admin"}
+	d.Process = Start(t, "dev", settings, append(d.args[:len(d.args):len(d.args)], flags...)...)
 }
 
 // Start starts the process and waits for it to be ready.
@@ -52,7 +54,7 @@ func (d *Dev) Start(t testing.TB, flags ...string) Target {
 }
 
 // AwaitReady waits until the process says that it is ready.
-func (d *Dev) AwaitReady(t testing.TB) { awaitReady(t, d.Process, "http://"+d.ops) }
+func (d *Dev) AwaitReady(t testing.TB) { AwaitReady(t, d.Process, "http://"+d.ops) }
 
 // Target is how the running dev is reached: its dev.json says so.
 func (d *Dev) Target(t testing.TB) Target {
@@ -70,8 +72,8 @@ func (d *Dev) Target(t testing.TB) Target {
 	return Target{API: f.Server, Ops: f.Ops, Brokers: f.Kafka, Prefix: f.Prefix, Postgres: f.Postgres, Settings: []string{"CQRSFLOW_DATA=" + d.Dir}}
 }
 
-// awaitReady waits until the operations port says that the process is ready; it fails at once if that ends.
-func awaitReady(t testing.TB, p *Process, ops string) {
+// AwaitReady waits until the operations port says that the process is ready; it fails at once if that ends.
+func AwaitReady(t testing.TB, p *Process, ops string) {
 	t.Helper()
 	Eventually(t, Patience, p.Name+" becomes ready", func() error {
 		if !p.Running() {

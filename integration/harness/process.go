@@ -134,6 +134,20 @@ func (p *Process) Stop(t testing.TB) {
 	}
 }
 
+// Terminate asks the process to end, as Kubernetes does, and expects exit code 0.
+func (p *Process) Terminate(t testing.TB) {
+	t.Helper()
+	if !p.Running() {
+		t.Fatalf("%s has ended by itself: %s\n%s", p.Name, p.state(), tail(p.Stderr.String()))
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatalf("terminate %s: %v", p.Name, err)
+	}
+	if code := p.Exit(t); code != 0 {
+		t.Fatalf("%s ended with code %d\n%s", p.Name, code, tail(p.Stderr.String()))
+	}
+}
+
 // Interrupt asks the process to end and returns its exit code.
 func (p *Process) Interrupt(t testing.TB) int {
 	t.Helper()

@@ -39,11 +39,11 @@ func NewSystem(t testing.TB, servers Servers, settings ...string) *System {
 	t.Helper()
 	name := fmt.Sprintf("t%08x", rand.Uint32())
 	s := &System{Servers: servers, http: FreeAddr(t), dir: t.TempDir()}
-	s.Target = Target{API: "http://" + s.http, Brokers: servers.Brokers, Prefix: name, Postgres: database(t, servers.Postgres, name)}
+	s.Target = Target{API: "http://" + s.http, Brokers: servers.Brokers, Prefix: name, Postgres: Database(t, servers.Postgres, name)}
 	s.settings = []string{
 		"CQRSFLOW_PREFIX=" + name, "CQRSFLOW_KAFKA_BROKERS=" + servers.Brokers,
 		"CQRSFLOW_POSTGRES_URL=" + s.Postgres, "CQRSFLOW_ELASTICSEARCH_URL=" + servers.Elasticsearch,
-		"CQRSFLOW_TOKEN=operator", "CQRSFLOW_REACT_FROM=start",
+		"CQRSFLOW_TOKEN=" + Token, "CQRSFLOW_REACT_FROM=start",
 		// The least that the brokers allow: how long a killed process's partitions stay without an owner.
 		"CQRSFLOW_PROCESSOR_SESSION_TIMEOUT=6s",
 	}
@@ -53,8 +53,8 @@ func NewSystem(t testing.TB, servers Servers, settings ...string) *System {
 	return s
 }
 
-// database makes an empty database beside the one that the URL names, and removes it when the test ends.
-func database(t testing.TB, base, name string) string {
+// Database makes an empty database beside the one that the URL names, and removes it when the test ends.
+func Database(t testing.TB, base, name string) string {
 	t.Helper()
 	exec := func(sql string) {
 		t.Helper()
@@ -125,5 +125,5 @@ func (r *Role) Start(t testing.TB) {
 // AwaitReady waits until the process says that it is ready.
 func (r *Role) AwaitReady(t testing.TB) {
 	t.Helper()
-	awaitReady(t, r.Process, r.Ops)
+	AwaitReady(t, r.Process, r.Ops)
 }

@@ -30,13 +30,18 @@ type busy struct {
 	progress *validate.Progress
 }
 
-// newBusy starts the roles, each as a process. There will be work to do: as many purchases to import, and orders over HTTP.
-func newBusy(t *testing.T, purchases, orders int) *busy {
+// newBusy starts the roles, each as a process, that of command with these flags. There will be work to do: as many purchases to
+// import, and orders over HTTP.
+func newBusy(t *testing.T, purchases, orders int, command ...string) *busy {
 	t.Helper()
 	b := &busy{System: harness.OnContainers(t), t: t, roles: map[string]*harness.Role{}, traffic: make(chan struct{})}
 	b.file, b.want = model.CDNOW(t, cdnow, purchases)
 	for _, role := range harness.AllRoles {
-		b.roles[role] = b.Serve(t, role)
+		var flags []string
+		if role == "command" {
+			flags = command
+		}
+		b.roles[role] = b.Serve(t, role, flags...)
 	}
 	for _, r := range b.roles {
 		r.AwaitReady(t)

@@ -27,21 +27,11 @@ import (
 // a key must be there before anything that it encrypts is.
 const keyConnections = 8
 
-// prepared is what identity is made of and what no server is needed for.
-type prepared struct {
-	config identity.Config
-	keys   *token.Folder
-}
-
 // prepareIdentity reads what the role identity is given, before anything has begun: with a mistake in it nothing is to start.
 func (p *process) prepareIdentity(context.Context) (err error) {
-	c := &p.cfg.Identity
+	c, keys := &p.cfg.Identity, p.tokenKeys
 	wrong := func(key string, err error) error {
 		return fmt.Errorf("%w: %s: %w", event.ErrConfig, config.Name(key), err)
-	}
-	keys, err := token.OpenFolder(c.TokenKeys, p.log)
-	if err != nil {
-		return wrong("identity.token_keys", err)
 	}
 	made := identity.Config{Keys: keys.Keys, Product: c.Product, PublicURL: c.PublicURL, ForwardedBy: c.ForwardedBy, SessionLifetime: c.Lifetime, SessionIdle: c.Idle,
 		WithoutSecondFactor: !c.SecondFactor, OnAttempt: p.metrics.onAttempt, Logger: p.log}
@@ -68,13 +58,13 @@ func (p *process) prepareIdentity(context.Context) (err error) {
 	if made.Mailer, err = mailer(c); err != nil {
 		return err
 	}
-	p.prepared = prepared{made, keys}
+	p.prepared = made
 	return nil
 }
 
 // startIdentity is the role identity: users register and log in.
 func (p *process) startIdentity(ctx context.Context, port *publicPort) error {
-	made, keys := p.prepared.config, p.prepared.keys
+	made := p.prepared
 	var err error
 	if made.Vault, err = p.openVault(ctx); err != nil {
 		return err
@@ -83,7 +73,6 @@ func (p *process) startIdentity(ctx context.Context, port *publicPort) error {
 	if p.identity, err = identity.New(made); err != nil {
 		return err
 	}
-	p.group.Go(lifecycle.Last, "signing keys", keys.Run)
 	// What goes on after answers publishes commands: it ends before what takes and decides them.
 	p.group.Go(lifecycle.Intake, "identity", p.identity.Run)
 	for _, path := range identity.Paths {
@@ -145,7 +134,8 @@ func networks(key string, texts []string) ([]netip.Prefix, error) {
 	return out, nil
 }
 
-// makeIdentity makes, for dev, what identity needs and nobody has given: keys and a folder for mails, in the data directory.
+// makeIdentity makes, for dev, what identity needs, and whoever signs and verifies principals, and nobody has given: keys and a
+// folder for mails, in the data directory.
 func makeIdentity(cfg *config.Settings, server string) error {
 	c, dir := &cfg.Identity, filepath.Join(cfg.General.Data, identityDir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -160,7 +150,7 @@ func makeIdentity(cfg *config.Settings, server string) error {
 	for _, s := range []struct {
 		value      *string
 		name, head string
-	}{{&c.KEKs, "keks", "dev:"}, {&c.IndexKey, "index-key", ""}} {
+	}{{&c.KEKs, "keks", "dev:"}, {&cfg.Principals.Keys, "principal-keys", "dev:"}, {&c.IndexKey, "index-key", ""}} {
 		if *s.value != "" {
 			continue
 		}

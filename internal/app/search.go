@@ -2,7 +2,10 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 
@@ -12,6 +15,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/internal/config"
 	"github.com/cqrsflow/cqrsflow/internal/searchindex"
+	"github.com/cqrsflow/cqrsflow/internal/searchindex/elastic"
 	"github.com/cqrsflow/cqrsflow/query/search"
 )
 
@@ -77,15 +81,24 @@ func (p *process) openIndexes(context.Context) error {
 	return nil
 }
 
-func (p *process) openElasticsearch(ctx context.Context) error {
-	c := &p.cfg.Elasticsearch
-	cc := elasticsearch.ClientConfig{URLs: c.URL, APIKey: c.APIKey, Prefix: p.cfg.General.Prefix}
+// searchClient is how Elasticsearch is reached. Its errors wrap event.ErrConfig.
+func searchClient(cfg *config.Settings) (elasticsearch.ClientConfig, error) {
+	c := &cfg.Elasticsearch
+	cc := elasticsearch.ClientConfig{URLs: c.URL, APIKey: c.APIKey, Prefix: cfg.General.Prefix}
 	if c.CA != "" {
 		ca, err := os.ReadFile(c.CA)
 		if err != nil {
-			return fmt.Errorf("%w: elasticsearch.ca_file: %w", event.ErrConfig, err)
+			return cc, fmt.Errorf("%w: elasticsearch.ca_file: %w", event.ErrConfig, err)
 		}
 		cc.CA = ca
+	}
+	return cc, nil
+}
+
+func (p *process) openElasticsearch(ctx context.Context) error {
+	cc, err := searchClient(p.cfg)
+	if err != nil {
+		return err
 	}
 	client, err := elasticsearch.Connect(cc)
 	if err != nil {
@@ -94,7 +107,7 @@ func (p *process) openElasticsearch(ctx context.Context) error {
 	v, err := elasticsearch.NewVersions(elasticsearch.Config{Client: client, Logger: p.log})
 	if err == nil {
 		if err = v.Open(ctx); err != nil {
-			err = fmt.Errorf("make the search indexes: %w", err)
+			err = refusedBySearch(fmt.Errorf("make the search indexes: %w", err))
 		}
 	}
 	if err != nil {
@@ -104,4 +117,16 @@ func (p *process) openElasticsearch(ctx context.Context) error {
 	p.group.OnClose("Elasticsearch connections", func() error { client.Close(); return nil })
 	p.search = &searchStore{versions: v, reader: search.NewElasticsearch(client), parking: func(n int) (searchParking, error) { return v.Sink(n) }}
 	return nil
+}
+
+// refusedBySearch adds to an error of Elasticsearch which settings it points at, where the address is not what is wrong.
+func refusedBySearch(err error) error {
+	var unverified *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &unverified):
+		return fmt.Errorf("%w; its certificate is not trusted: see the setting %s", err, config.Name("elasticsearch.ca_file"))
+	case elastic.IsStatus(err, http.StatusUnauthorized), elastic.IsStatus(err, http.StatusForbidden):
+		return fmt.Errorf("%w; it does not let us in: see the setting %s", err, config.Name("elasticsearch.api_key"))
+	}
+	return err
 }

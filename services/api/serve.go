@@ -19,7 +19,7 @@ import (
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	c := &call{conn: w, trace: trace.Of(r.Header)}
-	c.begin(a.cfg.Tracer, r)
+	c.span = c.trace.Begin(a.cfg.Tracer, r, "api")
 	out := &recorder{ResponseWriter: w}
 	c.w, c.r = out, r
 	h := out.Header()
@@ -36,7 +36,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 			failed = a.panicked(c, out, p)
 		}
-		c.end(out.status)
+		trace.End(c.span, r.Method, c.pattern, out.status)
 		a.logAccess(c, out, start, failed)
 	}()
 	if failed = a.serve(c); failed != nil {
@@ -50,6 +50,11 @@ func (a *API) serve(c *call) error {
 		return err
 	}
 	c.pattern = rt.path
+	if !rt.open {
+		if err := a.authenticated(c); err != nil {
+			return err
+		}
+	}
 	if err := a.bind(c, rt, segments); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/klauspost/compress/gzhttp"
 	"github.com/rs/cors"
+	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/event/principal"
@@ -41,6 +42,8 @@ type Config struct {
 	Origins []string
 	// OnAnswer is told of each request when it has been answered, for metrics; it must not block. Optional.
 	OnAnswer func(Answered)
+	// Tracer makes a span of every request whose trace is sampled; nil: none.
+	Tracer oteltrace.Tracer
 	// Logger; nil is slog.Default(). Requests are logged at level info.
 	Logger *slog.Logger
 	// Audit is where refused requests, and all those of routes with Audit, are logged; nil is Logger.

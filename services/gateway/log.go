@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/cqrsflow/cqrsflow/services/trace"
 )
 
 // done logs a request and tells the metrics. Never logged: queries, bodies, and headers besides X-Request-Id, for they may be secret.
@@ -16,11 +18,12 @@ func (g *Gateway) done(c *call) {
 	if c.route != nil {
 		pattern = c.route.Path
 	}
+	m := c.r.Method
+	if !slices.Contains(methods, m) && m != http.MethodHead && m != http.MethodOptions {
+		m = "other"
+	}
+	trace.End(c.span, m, pattern, c.w.status)
 	if g.cfg.OnAnswer != nil {
-		m := c.r.Method
-		if !slices.Contains(methods, m) && m != http.MethodHead && m != http.MethodOptions {
-			m = "other"
-		}
 		g.cfg.OnAnswer(Answered{Route: pattern, Method: m, Status: c.w.status, Took: took})
 	}
 	refused := c.w.status == http.StatusUnauthorized || c.w.status == http.StatusForbidden || c.w.status == http.StatusTooManyRequests

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/cqrsflow/cqrsflow/internal/tracing"
 	"github.com/cqrsflow/cqrsflow/services/trace"
 )
 
@@ -21,6 +22,7 @@ type call struct {
 	conn   http.ResponseWriter
 	r      *http.Request
 	trace  trace.Context
+	span   tracing.Span
 	source netip.Addr
 	began  time.Time
 	route  *route
@@ -40,6 +42,7 @@ func callOf(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
 // ServeHTTP answers a request, or hands it on.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{w: &answer{ResponseWriter: w}, conn: w, r: r, trace: trace.Of(r.Header), source: g.cfg.Proxies.SourceOf(r), began: g.cfg.Now()}
+	c.span = c.trace.Begin(g.cfg.Tracer, r, "gateway")
 	h := c.w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cqrs-Trace-Id", c.trace.TraceID)

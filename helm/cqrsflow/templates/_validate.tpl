@@ -35,8 +35,8 @@
 {{- end -}}
 {{- range $name, $role := $roles -}}
 {{- $at := printf "roles.%s" $name -}}
-{{- if not (has "kafka" $role.needs) -}}
-{{- fail (printf "%s.needs has no kafka: every role reads or writes it; write needs: [kafka, …]" $at) -}}
+{{- if and (or (has "postgres" $role.needs) (has "elasticsearch" $role.needs)) (not (has "kafka" $role.needs)) -}}
+{{- fail (printf "%s.needs has no kafka: every role that has a store reads it; write needs: [kafka, …]" $at) -}}
 {{- end -}}
 {{- if and (has "postgres" $role.needs) (not $values.postgres.existingSecret) -}}
 {{- fail (printf "%s needs PostgreSQL: make a Secret with the URL (kubectl create secret generic cqrsflow-postgres --from-file=%s=FILE) and set postgres.existingSecret to its name, or %s.enabled=false" $at $values.postgres.urlKey $at) -}}

@@ -3,6 +3,7 @@
 package traffic
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,18 +21,24 @@ import (
 type HTTP struct {
 	API string
 	// Orders is how many are placed, paid, annotated and shipped, by Clients at a time. Name makes their IDs.
-	Orders  int
+	Orders int
+	// Stop ends it before that, where it is closed: orders that have been begun are taken to their end.
+	Stop    <-chan struct{}
 	Clients int
 	Name    string
+	// Wait is how many seconds the server is asked to wait for an outcome; 0 is 5.
+	Wait int
 	// Patience is how long a command is repeated.
 	Patience time.Duration
 
 	acknowledged atomic.Int64
-	repeated     atomic.Int64
-	mu           struct {
+	// Why requests were sent again.
+	unavailable, timedOut, broken atomic.Int64
+	mu                            struct {
 		sync.Mutex
-		shop model.Shop
-		errs []error
+		shop    model.Shop
+		errs    []error
+		slowest time.Duration
 	}
 }
 
@@ -56,7 +63,31 @@ func (h *HTTP) Total() int64 { return int64(h.Orders * len(steps)) }
 func (h *HTTP) Acknowledged() int64 { return h.acknowledged.Load() }
 
 // Repeated is how many requests had no answer and were sent again.
-func (h *HTTP) Repeated() int64 { return h.repeated.Load() }
+func (h *HTTP) Repeated() int64 { return h.Unavailable() + h.TimedOut() + h.Broken() }
+
+// Unavailable is how many of them were answered 503, TimedOut how many 504; Broken had no answer at all.
+func (h *HTTP) Unavailable() int64 { return h.unavailable.Load() }
+
+// TimedOut is how many requests were answered 504.
+func (h *HTTP) TimedOut() int64 { return h.timedOut.Load() }
+
+// Broken is how many requests had no answer at all.
+func (h *HTTP) Broken() int64 { return h.broken.Load() }
+
+// Slowest is how long the slowest answer took, without those that were sent again.
+func (h *HTTP) Slowest() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.mu.slowest
+}
+
+// AtLeast is an error as long as fewer commands have an answer.
+func (h *HTTP) AtLeast(n int64) error {
+	if got := h.Acknowledged(); got < n {
+		return fmt.Errorf("%d of %d commands are answered", got, n)
+	}
+	return nil
+}
 
 // Run places the orders and returns what must have come about. Its error says which answers were not as they must be.
 func (h *HTTP) Run(ctx context.Context) (model.Shop, error) {
@@ -77,12 +108,21 @@ func (h *HTTP) Run(ctx context.Context) (model.Shop, error) {
 			}
 		})
 	}
-	for n := range h.Orders {
-		numbers <- n
-	}
+	h.number(numbers)
 	close(numbers)
 	clients.Wait()
 	return h.mu.shop, errors.Join(h.mu.errs...)
+}
+
+// number numbers the orders to place.
+func (h *HTTP) number(to chan<- int) {
+	for n := range h.Orders {
+		select {
+		case to <- n:
+		case <-h.Stop:
+			return
+		}
+	}
 }
 
 // order takes one order through all steps.
@@ -129,13 +169,21 @@ func (h *HTTP) send(ctx context.Context, path, body, key string) (a harness.Answ
 		if ctx.Err() != nil {
 			return nil
 		}
-		if a, err = harness.Ask(ctx, http.MethodPost, h.API+path, body, "Idempotency-Key: "+key, "Prefer: wait=5"); err == nil && a.Status < 500 {
+		began := time.Now()
+		a, err = harness.Ask(ctx, http.MethodPost, h.API+path, body, "Idempotency-Key: "+key, fmt.Sprintf("Prefer: wait=%d", cmp.Or(h.Wait, 5)))
+		switch {
+		case err != nil:
+			h.broken.Add(1)
+		case a.Status == http.StatusServiceUnavailable:
+			h.unavailable.Add(1)
+		case a.Status == http.StatusGatewayTimeout:
+			h.timedOut.Add(1)
+		default: // where it is not right, the caller says what is wrong with it
+			h.mu.Lock()
+			h.mu.slowest = max(h.mu.slowest, time.Since(began))
+			h.mu.Unlock()
 			return nil
 		}
-		if err == nil && a.Status != http.StatusServiceUnavailable && a.Status != http.StatusGatewayTimeout {
-			return nil // the caller says what is wrong with it
-		}
-		h.repeated.Add(1)
 		return errors.Join(err, fmt.Errorf("no answer: %s", a))
 	})
 	return a, errors.Join(err, ctx.Err())

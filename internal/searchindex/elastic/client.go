@@ -3,6 +3,8 @@ package elastic
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -95,8 +97,15 @@ func Connect(cfg Config) (*Client, error) {
 		MaxIdleConnsPerHost: 32, // a worker a partition, and queries
 		IdleConnTimeout:     90 * time.Second,
 	}
+	if len(cfg.CA) > 0 { // here and not by the library, whose copy of the transport Close would not reach
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(cfg.CA) {
+			return nil, fmt.Errorf("%w: Elasticsearch: CA holds no certificate in PEM form (elasticsearch.ca_file)", event.ErrConfig)
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
 	es, err := elasticsearch.NewBaseClient(elasticsearch.Config{
-		Addresses: cfg.URLs, APIKey: cfg.APIKey, Username: cfg.Username, Password: cfg.Password, CACert: cfg.CA,
+		Addresses: cfg.URLs, APIKey: cfg.APIKey, Username: cfg.Username, Password: cfg.Password,
 		Transport: transport,
 		// Another node may answer where one does not; what a node says is this package's to interpret.
 		DisableRetry: len(cfg.URLs) == 1, MaxRetries: len(cfg.URLs) - 1, RetryOnStatus: []int{http.StatusBadGateway},
