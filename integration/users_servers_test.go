@@ -23,14 +23,14 @@ import (
 // guarded is a system on real servers that enforces policies, with two processes of identity and two processors.
 type guarded struct {
 	*harness.System
-	t          *testing.T
+	t          testing.TB
 	keys       *harness.Identity
 	processors []*harness.Role
 	identities []*harness.Role
 	others     []*harness.Role
 }
 
-func newGuarded(t *testing.T) *guarded {
+func newGuarded(t testing.TB) *guarded {
 	keys := harness.NewIdentity(t)
 	g := &guarded{System: harness.OnContainers(t, keys.Settings...), t: t, keys: keys}
 	g.others = append(g.others, g.Serve(t, "query,project-sql,project-search,history"))

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -68,5 +69,22 @@ func Spec(codec decider.Codec) decider.Spec[proto.Message, proto.Message, *sessi
 			"session.v1.SessionReauthenticated",
 			"session.v1.SessionRevoked",
 		},
+		Attributes: func(s *sessionv1.SessionState) map[string]any {
+			return map[string]any{"owner": s.GetUser(), "status": statusName(s)}
+		},
+		Owner: func(m proto.Message) string {
+			if start, ok := m.(*sessionv1.StartSession); ok {
+				return start.GetUser()
+			}
+			return ""
+		},
 	}
+}
+
+// statusName is the status as policies know it; empty where there is no such session.
+func statusName(s *sessionv1.SessionState) string {
+	if s.GetStatus() == 0 {
+		return ""
+	}
+	return strings.ToLower(strings.TrimPrefix(s.GetStatus().String(), "SESSION_STATUS_"))
 }

@@ -1,6 +1,7 @@
 package user
 
 import (
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -102,5 +103,16 @@ func Spec(codec decider.Codec) decider.Spec[proto.Message, proto.Message, *userv
 			"user.v1.UserDisabled",
 			"user.v1.UserErased",
 		},
+		Attributes: func(s *userv1.UserState) map[string]any {
+			return map[string]any{"status": statusName(s)}
+		},
 	}
+}
+
+// statusName is the status as policies know it; empty where there is no such user.
+func statusName(s *userv1.UserState) string {
+	if s.GetStatus() == 0 {
+		return ""
+	}
+	return strings.ToLower(strings.TrimPrefix(s.GetStatus().String(), "USER_STATUS_"))
 }

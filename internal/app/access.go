@@ -23,7 +23,7 @@ import (
 // openKeys reads the keys that sign access tokens: for the role identity, and for who verifies with the same folder.
 func (p *process) openKeys(context.Context) (err error) {
 	if p.tokenKeys, err = token.OpenFolder(p.cfg.Identity.TokenKeys, p.log); err != nil {
-		return err
+		return fmt.Errorf("%w: %s: %w", event.ErrConfig, config.Name("identity.token_keys"), err)
 	}
 	p.group.Go(lifecycle.Last, "signing keys", p.tokenKeys.Run)
 	return nil

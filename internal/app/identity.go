@@ -27,38 +27,49 @@ import (
 // a key must be there before anything that it encrypts is.
 const keyConnections = 8
 
-// startIdentity is the role identity: users register and log in.
-func (p *process) startIdentity(ctx context.Context, port *publicPort) error {
+// prepareIdentity reads what the role identity is given, before anything has begun: with a mistake in it nothing is to start.
+func (p *process) prepareIdentity(context.Context) (err error) {
 	c, keys := &p.cfg.Identity, p.tokenKeys
-	v, err := p.openVault(ctx)
-	if err != nil {
-		return err
+	wrong := func(key string, err error) error {
+		return fmt.Errorf("%w: %s: %w", event.ErrConfig, config.Name(key), err)
 	}
-	made := identity.Config{Commands: p.as(identity.ServiceName), Accounts: query.NewAccounts(p.store.Pool()), Vault: v, Keys: keys.Keys, Product: c.Product, PublicURL: c.PublicURL,
-		ForwardedBy: c.ForwardedBy, SessionLifetime: c.Lifetime, SessionIdle: c.Idle, WithoutSecondFactor: !c.SecondFactor, OnAttempt: p.metrics.onAttempt, Logger: p.log}
+	made := identity.Config{Keys: keys.Keys, Product: c.Product, PublicURL: c.PublicURL, ForwardedBy: c.ForwardedBy, SessionLifetime: c.Lifetime, SessionIdle: c.Idle,
+		WithoutSecondFactor: !c.SecondFactor, OnAttempt: p.metrics.onAttempt, Logger: p.log}
 	if made.TrustedProxies, err = networks("identity.trusted_proxies", c.TrustedProxies); err != nil {
 		return err
 	}
 	if made.Secrets, err = secret.ParseKeys("index:" + c.IndexKey); err != nil {
-		return fmt.Errorf("%w: %s: %w", event.ErrConfig, config.Name("identity.index_key"), err)
+		return wrong("identity.index_key", err)
 	}
 	_, key := made.Secrets.Current()
 	if made.Index, err = vault.NewIndex(secret.Of(key)); err != nil {
-		return err
+		return wrong("identity.index_key", err)
 	}
 	made.Passwords, err = password.NewPool(password.Config{Params: password.Params{Time: uint32(c.HashPasses), Memory: uint32(c.HashMemory >> 10), Threads: 1}, Concurrent: c.Hashing})
 	if err != nil {
 		return err
 	}
 	if made.Issuer, err = token.NewIssuer(token.IssuerConfig{Issuer: c.Issuer, Audience: c.Audience, Keys: keys.Keys}); err != nil {
-		return err
+		return wrong("identity.issuer", err)
 	}
 	if made.Verifier, err = token.NewVerifier(token.VerifierConfig{Issuer: c.Issuer, Audience: c.Audience, Keys: keys}); err != nil {
-		return err
+		return wrong("identity.issuer", err)
 	}
 	if made.Mailer, err = mailer(c); err != nil {
 		return err
 	}
+	p.prepared = made
+	return nil
+}
+
+// startIdentity is the role identity: users register and log in.
+func (p *process) startIdentity(ctx context.Context, port *publicPort) error {
+	made := p.prepared
+	var err error
+	if made.Vault, err = p.openVault(ctx); err != nil {
+		return err
+	}
+	made.Commands, made.Accounts = p.as(identity.ServiceName), query.NewAccounts(p.store.Pool())
 	if p.identity, err = identity.New(made); err != nil {
 		return err
 	}
@@ -96,15 +107,19 @@ func (p *process) openVault(ctx context.Context) (*vault.Vault, error) {
 	return vault.New(vault.Config{Pool: pool, KEKs: keks})
 }
 
-func mailer(c *config.Identity) (mail.Mailer, error) {
-	switch {
-	case c.Outbox != "":
-		return mail.NewOutbox(c.Outbox, c.MailFrom)
-	case c.SMTPAddr != "":
-		return mail.NewSMTP(mail.SMTPConfig{Addr: c.SMTPAddr, From: c.MailFrom, Username: c.SMTPUsername, Password: secret.Of(c.SMTPPassword),
+func mailer(c *config.Identity) (m mail.Mailer, err error) {
+	key := "identity.outbox"
+	if c.Outbox != "" {
+		m, err = mail.NewOutbox(c.Outbox, c.MailFrom)
+	} else {
+		key = "identity.smtp.addr"
+		m, err = mail.NewSMTP(mail.SMTPConfig{Addr: c.SMTPAddr, From: c.MailFrom, Username: c.SMTPUsername, Password: secret.Of(c.SMTPPassword),
 			Encryption: mail.Encryption(c.SMTPEncryption)})
 	}
-	return nil, fmt.Errorf("%w: the role identity needs %s, or %s", event.ErrConfig, config.Name("identity.smtp.addr"), config.Name("identity.outbox"))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s, with %s: %w", event.ErrConfig, config.Name(key), config.Name("identity.mail_from"), err)
+	}
+	return m, nil
 }
 
 func networks(key string, texts []string) ([]netip.Prefix, error) {

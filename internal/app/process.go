@@ -57,8 +57,9 @@ type process struct {
 	reactors []*reactor.Reactor
 	// publisher is there where a role or an import publishes.
 	publisher *producer.Publisher
-	// identity is there in the role identity.
+	// identity is there in the role identity, prepared before that.
 	identity *identity.Service
+	prepared identity.Config
 	// dev makes the choices of dev: its own topics, an embedded index, an asynchronous commit.
 	dev bool
 	// keys prove who asks; nil without any. policies say who may do what; nil where they are off.
@@ -153,11 +154,12 @@ func (p *process) start(ctx context.Context, roles []string, http *publicPort) e
 		needed bool
 		start  func(context.Context) error
 	}{
+		{has(config.RoleIdentity) || (has(config.RoleQuery) || has(config.RoleGateway)) && p.cfg.Identity.TokenKeys != "", p.openKeys},
+		{has(config.RoleIdentity), p.prepareIdentity},
 		{true, p.checkTopics},
 		{has(config.RoleProjectSQL) || has(config.RoleHistory) || has(config.RoleQuery) || has(config.RoleIdentity), p.openStore},
 		{has(config.RoleProjectSearch) || has(config.RoleQuery), p.openSearch},
 		{true, p.startPolicies},
-		{has(config.RoleIdentity) || (has(config.RoleQuery) || has(config.RoleGateway)) && p.cfg.Identity.TokenKeys != "", p.openKeys},
 		{has(config.RoleCommand) && p.keys != nil || has(config.RoleQuery) || has(config.RoleGateway), p.startRevocations},
 		{has(config.RoleCommand), p.startProcessor},
 		{has(config.RoleProjectSQL), func(context.Context) error { return p.startProjections(config.RoleProjectSQL) }},

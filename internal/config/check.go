@@ -66,6 +66,9 @@ func (s *Settings) Require(roles ...string) error {
 			p.add("the roles %s need %s", strings.Join(need, ", "), d.names())
 		}
 	}
+	if slices.Contains(roles, RoleIdentity) && s.Identity.Outbox == "" && s.Identity.SMTPAddr == "" {
+		p.add("the role %s needs %s, or, to write mails into a folder, %s", RoleIdentity, Name("identity.smtp.addr"), Name("identity.outbox"))
+	}
 	return p.join()
 }
 

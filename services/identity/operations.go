@@ -15,7 +15,7 @@ var (
 	exampleTime   = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 	exampleTokens = Tokens{AccessToken: "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiI3YjQ2In0.c2lnbmF0dXJl", TokenType: "Bearer", ExpiresIn: 300,
 		RefreshToken: "cqrt_ZQ0nJ2Y.2f6c8a94"}
-	exampleCodes = RecoveryCodes{RecoveryCodes: []string{"k7mw2-9xqrt-4hp6d"}}
+	exampleCodes = RecoveryCodes{RecoveryCodes: []string{"AKAF-SDWZ-SB75-EBZG"}}
 	exampleUser  = User{ID: "7b46d1e2", Status: "active", Email: "ada@example.org", Name: "Ada", Roles: []string{ownRole}, TOTP: true, RegisteredAt: exampleTime}
 )
 

@@ -10,8 +10,13 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/event/principal"
+	"github.com/cqrsflow/cqrsflow/internal/aggregates"
+	sessionv1 "github.com/cqrsflow/cqrsflow/schemas/session/v1"
+	userv1 "github.com/cqrsflow/cqrsflow/schemas/user/v1"
 )
 
 // The built-in policies permit identity the commands that its code makes, and no others, on whatever state; and these to nobody
@@ -48,7 +53,7 @@ func TestIdentityMayDoWhatItDoes(t *testing.T) {
 			}
 		}
 	}
-	if d := s.Command(&Request{Principal: identity, Command: "user.v1.CheckUser", Stream: event.StreamID("u-1"), Attributes: map[string]any{}}); !d.Allowed || d.Policy != "identity-users" {
+	if d := s.Command(&Request{Principal: identity, Command: "user.v1.CheckUser", Stream: event.StreamID("u-1"), Attributes: map[string]any{"status": ""}}); !d.Allowed || d.Policy != "identity-users" {
 		t.Errorf("%+v", d)
 	}
 }
@@ -87,4 +92,40 @@ func commandsMade(t *testing.T, dir string, v *Vocabulary) map[string]bool {
 		})
 	}
 	return found
+}
+
+// Policies can look at whose a session is, and at the status of users and sessions.
+func TestSessionsHaveOwners(t *testing.T) {
+	s := parse(t, `@id("own-sessions") permit (principal, action == Action::"session.v1.RevokeSession", resource)
+		when { resource has owner && resource.owner == principal && resource.status == "active" };
+		@id("start") permit (principal, action == Action::"session.v1.StartSession", resource) when { context has owner && context.owner == principal };
+		@id("unlock") permit (principal, action == Action::"user.v1.UnlockUser", resource) when { resource.status == "locked" };`)
+	states := map[string]proto.Message{"session": &sessionv1.SessionState{User: "ada", Status: sessionv1.SessionStatus_SESSION_STATUS_ACTIVE},
+		"user": &userv1.UserState{Status: userv1.UserStatus_USER_STATUS_LOCKED}}
+	ask := func(p principal.Principal, aggregate, command string, state any, body proto.Message) bool {
+		t.Helper()
+		typ, ok := aggregates.Lookup(aggregate)
+		if !ok {
+			t.Fatal(aggregate)
+		}
+		d := s.Command(&Request{Principal: p, Command: command, Stream: "s-1", Attributes: typ.Attributes(state), Owner: typ.Owner(body)})
+		if d.Err != nil {
+			t.Fatal(d.Err)
+		}
+		return d.Allowed
+	}
+	start := &sessionv1.StartSession{User: "ada"}
+	for name, c := range map[string]struct{ got, want bool }{
+		"one's own":          {ask(customer, "session", "session.v1.RevokeSession", states["session"], &sessionv1.RevokeSession{}), true},
+		"another's":          {ask(nobody, "session", "session.v1.RevokeSession", states["session"], &sessionv1.RevokeSession{}), false},
+		"none yet":           {ask(customer, "session", "session.v1.RevokeSession", &sessionv1.SessionState{}, &sessionv1.RevokeSession{}), false},
+		"for oneself":        {ask(customer, "session", "session.v1.StartSession", &sessionv1.SessionState{}, start), true},
+		"for another":        {ask(nobody, "session", "session.v1.StartSession", &sessionv1.SessionState{}, start), false},
+		"who is locked":      {ask(nobody, "user", "user.v1.UnlockUser", states["user"], &userv1.UnlockUser{}), true},
+		"who does not exist": {ask(nobody, "user", "user.v1.UnlockUser", &userv1.UserState{}, &userv1.UnlockUser{}), false},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %v", name, c.got)
+		}
+	}
 }
