@@ -142,6 +142,11 @@ kafka:
 {{- end -}}
 {{- $_ := set $config "gateway" $gateway -}}
 {{- end -}}
+{{- if and (has .name (list "query" "gateway")) .root.Values.identity.issuer .root.Values.identity.publicURL -}}
+{{- with .root.Values.identity -}}
+{{- $_ := set $config "identity" (dict "issuer" .issuer "audience" .audience "jwks_url" (printf "%s/.well-known/jwks.json" (trimSuffix "/" .publicURL))) -}}
+{{- end -}}
+{{- end -}}
 {{- if eq .role.kind "StatefulSet" -}}
 {{- $_ := set $config "processor" (dict "static" true "session_timeout" (printf "%ds" (int .role.sessionTimeoutSeconds))) -}}
 {{- end -}}
