@@ -310,7 +310,7 @@ func TestSecrets(t *testing.T) {
 	objects := render(t, "kafka: {sasl: {mechanism: scram-sha-512, username: u, existingSecret: ks}}", "elasticsearch: {existingSecret: es}", "ops: {existingSecret: op}",
 		"principals: {existingSecret: pr}", users)
 	want := map[string][]string{
-		"shop-cqrsflow-gateway":        {"op/token", "pr/keys"},
+		"shop-cqrsflow-gateway":        {"ks/password", "op/token", "pr/keys"},
 		"shop-cqrsflow-command":        {"ks/password", "op/token", "pr/keys"},
 		"shop-cqrsflow-query":          {"es/api-key", "ks/password", "op/token", "pg/url", "pr/keys"},
 		"shop-cqrsflow-project-sql":    {"ks/password", "op/token", "pg/url"},

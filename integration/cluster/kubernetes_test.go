@@ -167,7 +167,7 @@ func install(t *testing.T) *release {
 	t.Logf("helm install --wait took %.0f s", time.Since(began).Seconds())
 	r.API = "http://" + k.must(t, "kubectl", "get", "service", name+"-cqrsflow-gateway", "-o", "jsonpath={.spec.clusterIP}")
 	r.Settings = []string{"CQRSFLOW_PREFIX=" + name, "CQRSFLOW_KAFKA_BROKERS=" + r.Brokers, "CQRSFLOW_POSTGRES_URL=" + r.Postgres,
-		"CQRSFLOW_SERVER=" + r.API, "CQRSFLOW_REPLICATION=1", "CQRSFLOW_PARTITIONS=4", "CQRSFLOW_COMMAND_RETENTION=24h"}
+		"CQRSFLOW_SERVER=" + r.API, "CQRSFLOW_TOKEN=" + harness.Token, "CQRSFLOW_REPLICATION=1", "CQRSFLOW_PARTITIONS=4", "CQRSFLOW_COMMAND_RETENTION=24h"}
 	return r
 }
 
@@ -186,6 +186,7 @@ func (r *release) secrets(t *testing.T) {
 	url := strings.Replace(r.Postgres, "@"+r.postgres+":", "@postgres:", 1)
 	for name, from := range map[string][]string{
 		"cqrsflow-postgres":   {"--from-literal=url=" + url},
+		"cqrsflow-operator":   {"--from-literal=token=" + harness.Token},
 		"cqrsflow-principals": {"--from-file=keys=" + keys + "/principal-keys"},
 		"cqrsflow-users":      {"--from-file=keks=" + keys + "/keks", "--from-file=index-key=" + keys + "/index-key"},
 		"cqrsflow-token-keys": {"--from-file=" + pem[0]},

@@ -26,7 +26,7 @@ func TestServersThatWantTLSAndALogin(t *testing.T) {
 		"CQRSFLOW_REPLICATION=1", "CQRSFLOW_PARTITIONS=2",
 	}
 	stores := []string{"CQRSFLOW_POSTGRES_URL=" + sql, "CQRSFLOW_ELASTICSEARCH_URL=" + search, "CQRSFLOW_ELASTICSEARCH_API_KEY=" + apiKey,
-		"CQRSFLOW_ELASTICSEARCH_CA_FILE=" + ca.File, "CQRSFLOW_REACT_FROM=start"}
+		"CQRSFLOW_ELASTICSEARCH_CA_FILE=" + ca.File, "CQRSFLOW_REACT_FROM=start", "CQRSFLOW_TOKEN=" + harness.Token}
 	for _, mechanism := range []string{"plain", "scram-sha-256", "scram-sha-512"} {
 		if r := harness.Run(t, with(good, "KAFKA_SASL_MECHANISM", mechanism), "", "topology", "apply"); r.Code != 0 {
 			t.Fatalf("%s: %s", mechanism, r)
@@ -37,7 +37,7 @@ func TestServersThatWantTLSAndALogin(t *testing.T) {
 		web, ops := harness.FreeAddr(t), harness.FreeAddr(t)
 		p := harness.Start(t, "serve", append(slices.Clone(good), stores...), "serve", "--roles", "command,query,project-sql,project-search,history,react", "--data", t.TempDir(), "--http", web, "--ops", ops)
 		harness.AwaitReady(t, p, "http://"+ops)
-		if r := harness.Run(t, nil, "", "smoke", "--server", "http://"+web); r.Code != 0 {
+		if r := harness.Run(t, []string{"CQRSFLOW_TOKEN=" + harness.Token}, "", "smoke", "--server", "http://"+web); r.Code != 0 {
 			t.Error(r)
 		}
 		p.Stop(t)

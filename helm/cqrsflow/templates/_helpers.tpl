@@ -131,11 +131,6 @@ kafka:
 {{- $_ := set $config "identity" $users -}}
 {{- end -}}
 {{- end -}}
-{{- if and (has .name (list "query" "gateway")) .root.Values.identity.issuer .root.Values.identity.publicURL -}}
-{{- with .root.Values.identity -}}
-{{- $_ := set $config "identity" (dict "issuer" .issuer "audience" .audience "jwks_url" (printf "%s/.well-known/jwks.json" (trimSuffix "/" .publicURL))) -}}
-{{- end -}}
-{{- end -}}
 {{- if eq .name "gateway" -}}
 {{- $gateway := dict -}}
 {{- range $backend, $key := dict "query" "api" "identity" "identity" -}}
@@ -146,6 +141,11 @@ kafka:
 {{- end -}}
 {{- end -}}
 {{- $_ := set $config "gateway" $gateway -}}
+{{- end -}}
+{{- if and (has .name (list "query" "gateway")) .root.Values.identity.issuer .root.Values.identity.publicURL -}}
+{{- with .root.Values.identity -}}
+{{- $_ := set $config "identity" (dict "issuer" .issuer "audience" .audience "jwks_url" (printf "%s/.well-known/jwks.json" (trimSuffix "/" .publicURL))) -}}
+{{- end -}}
 {{- end -}}
 {{- if eq .role.kind "StatefulSet" -}}
 {{- $_ := set $config "processor" (dict "static" true "session_timeout" (printf "%ds" (int .role.sessionTimeoutSeconds))) -}}
