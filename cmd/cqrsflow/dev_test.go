@@ -252,6 +252,16 @@ func TestDev(t *testing.T) {
 	d.client(1, "parked", "drop", "orders_search", "order/o-1")
 	d.client(0, "topology", "verify")
 	rebuildAndHeal(t, d)
+	for _, path := range []string{"/metrics", "/livez", "/readyz", "/startupz", "/debug/pprof/", "/debug/vars", "/users", "/parked", "/versions"} {
+		resp, err := http.Get(d.file().Server + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusNotFound {
+			t.Errorf("%s is on the public port: %s", path, resp.Status)
+		}
+	}
 	if out := d.client(0, "ready"); !strings.Contains(out, "command ") || strings.Contains(out, "not ready") {
 		t.Errorf("ready: %s", out)
 	}

@@ -28,13 +28,14 @@ type System struct {
 	settings []string
 	http     string
 	dir      string
+	served   int
 }
 
 // Partitions is how many partitions the topics of a System have.
 const Partitions = 4
 
-// NewSystem makes the database and the topics; Serve starts roles.
-func NewSystem(t testing.TB, servers Servers) *System {
+// NewSystem makes the database and the topics; Serve starts roles, with these settings besides.
+func NewSystem(t testing.TB, servers Servers, settings ...string) *System {
 	t.Helper()
 	name := fmt.Sprintf("t%08x", rand.Uint32())
 	s := &System{Servers: servers, http: FreeAddr(t), dir: t.TempDir()}
@@ -46,6 +47,7 @@ func NewSystem(t testing.TB, servers Servers) *System {
 		// The least that the brokers allow: how long a killed process's partitions stay without an owner.
 		"CQRSFLOW_PROCESSOR_SESSION_TIMEOUT=6s",
 	}
+	s.settings = append(s.settings, settings...)
 	s.Settings = append(s.settings, "CQRSFLOW_SERVER="+s.API, "CQRSFLOW_REPLICATION=1", fmt.Sprintf("CQRSFLOW_PARTITIONS=%d", Partitions))
 	s.Must(t, "topology", "apply")
 	return s
@@ -80,7 +82,11 @@ func database(t testing.TB, base, name string) string {
 // Role is a process that serves some roles; it keeps its addresses and its data over restarts.
 type Role struct {
 	*Process
+	// Ops is the base URL of its operations port, API that of its public one; empty where it has none.
 	Ops string
+	API string
+	// Dir is its data directory.
+	Dir string
 
 	name     string
 	settings []string
@@ -91,12 +97,20 @@ type Role struct {
 func (s *System) Serve(t testing.TB, roles string, flags ...string) *Role {
 	t.Helper()
 	ops := FreeAddr(t)
-	r := &Role{Ops: "http://" + ops, name: roles, settings: s.settings}
-	r.args = append([]string{"serve", "--roles", roles, "--ops", ops, "--data", s.dir + "/" + strings.ReplaceAll(roles, ",", "+")}, flags...)
+	s.served++
+	r := &Role{Ops: "http://" + ops, name: roles, settings: s.settings, Dir: fmt.Sprintf("%s/%d", s.dir, s.served)}
+	r.args = append([]string{"serve", "--roles", roles, "--ops", ops, "--data", r.Dir}, flags...)
+	http := ""
 	if strings.Contains(roles, "query") {
-		r.args = append(r.args, "--http", s.http)
+		http = s.http
 		s.Ops = r.Ops
 		s.Settings = append(s.Settings, "CQRSFLOW_OPS="+r.Ops)
+	} else if strings.Contains(roles, "identity") {
+		http = FreeAddr(t)
+	}
+	if http != "" {
+		r.API = "http://" + http
+		r.args = append(r.args, "--http", http)
 	}
 	r.Start(t)
 	return r

@@ -17,6 +17,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/services/api"
 	"github.com/cqrsflow/cqrsflow/services/gateway"
 	"github.com/cqrsflow/cqrsflow/services/httpserver"
+	"github.com/cqrsflow/cqrsflow/services/identity"
 	"github.com/cqrsflow/cqrsflow/topology"
 )
 
@@ -83,7 +84,7 @@ func (p *process) startAPI(_ context.Context, port *publicPort) error {
 	}
 	p.group.Go(lifecycle.Last, "checkpoint waiter", waiter.Run)
 	c := api.Config{Aggregates: aggregates.Open(), Commands: p.publisher, Partitions: p.publisher.Partitions, Principals: p.keys,
-		MaxBody: int64(p.cfg.Roles.MaxBody), Tracer: p.tracer, Logger: p.log}
+		MaxBody: int64(p.cfg.Roles.MaxBody), Described: identity.Operations(), Problems: identity.Problems(), Tracer: p.tracer, Logger: p.log}
 	for _, t := range aggregates.All() {
 		names := topology.TopicsOf(p.cfg.General.Prefix, t.Name)
 		c.Topics = append(c.Topics, api.Topics{Type: t, Commands: names.Commands, Events: names.Events, Outcomes: names.Outcomes})

@@ -18,6 +18,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/experiment/results"
 	"github.com/cqrsflow/cqrsflow/producer"
 	"github.com/cqrsflow/cqrsflow/query"
+	"github.com/cqrsflow/cqrsflow/services/apidoc"
 )
 
 // Commands takes commands and brings back what became of them; *producer.Publisher does.
@@ -117,6 +118,9 @@ type Config struct {
 	WaitFor map[string][]string
 	// Principals sign commands as who asks for them (principal.FromContext); nil signs nothing, and nobody's are not signed.
 	Principals *principal.Keyring
+	// Described are operations that others serve under the same address, and Problems what these answer with besides: for the document.
+	Described []apidoc.Operation
+	Problems  []apidoc.Problem
 	// MaxBody bounds the body of a command in bytes, MaxBatchBody that of a batch. Defaults 1 MiB and 16 MiB.
 	MaxBody, MaxBatchBody int64
 	// QueryTimeout bounds the reading of a query, after the waiting for positions. Default 15 s.

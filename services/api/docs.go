@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,7 +39,7 @@ func (d *document) page() ([]byte, error) {
 	}
 	slices.Sort(names)
 	var b bytes.Buffer
-	err = t.Execute(&b, map[string]any{"Info": d.openapi.Info, "Tags": tags, "Groups": groups, "Problems": problemKinds,
+	err = t.Execute(&b, map[string]any{"Info": d.openapi.Info, "Tags": tags, "Groups": groups, "Problems": d.kinds,
 		"Schemas": names, "Registry": d.registry.Map()})
 	return b.Bytes(), err
 }
@@ -166,10 +167,20 @@ func statusesOf(op *huma.Operation) []status {
 // curl is the request as one would try it.
 func (d *document) curl(op *huma.Operation) string {
 	path := strings.NewReplacer("{id}", "ID", "{commandId}", "COMMAND_ID").Replace(op.Path)
+	if len(op.Security) > 0 {
+		path += ` -H "Authorization: Bearer $access"`
+	}
 	if op.RequestBody == nil {
+		if op.Method != http.MethodGet {
+			return "curl -X " + op.Method + " localhost:8080" + path
+		}
 		return "curl localhost:8080" + path
 	}
 	for media, m := range op.RequestBody.Content {
+		if m.Example != nil {
+			body, _ := json.Marshal(m.Example) // it is in the document, too
+			return "curl localhost:8080" + path + " --json '" + string(body) + "'"
+		}
 		if media != "application/json" {
 			return "curl localhost:8080" + path + " -H 'Content-Type: " + media + "' --data-binary @commands.ndjson"
 		}

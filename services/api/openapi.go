@@ -25,6 +25,7 @@ type document struct {
 	registry   huma.Registry
 	comments   map[string]string
 	operations []*huma.Operation // in the order of registration, for /docs
+	kinds      []kind            // of problems: problemKinds, and those of others
 }
 
 const about = `Commands change aggregates, queries read what has become of them.
@@ -41,9 +42,20 @@ func (a *API) document() error {
 	d := &document{api: a, comments: texts, registry: huma.NewMapRegistry(schemaPrefix, huma.DefaultSchemaNamer)}
 	d.openapi = &huma.OpenAPI{OpenAPI: "3.1.0", Info: &huma.Info{Title: "cqrsflow", Version: "v1", Description: about},
 		Components: &huma.Components{Schemas: d.registry}}
+	d.kinds = slices.Clone(problemKinds)
+	for _, p := range a.cfg.Problems {
+		if !slices.ContainsFunc(d.kinds, func(k kind) bool { return k.Code == p.Code }) {
+			d.kinds = append(d.kinds, kind{p.Code, p.Status, p.Title, p.Text})
+		}
+	}
 	for i := range a.routes {
 		if rt := &a.routes[i]; rt.describe != nil {
 			rt.describe(d, rt)
+		}
+	}
+	for i := range a.cfg.Described {
+		if err := d.others(&a.cfg.Described[i]); err != nil {
+			return err
 		}
 	}
 	for _, s := range d.registry.Map() {
@@ -165,7 +177,7 @@ var (
 // operation adds an operation; problems are the codes that it can answer with, besides those that all can.
 func (d *document) operation(op *huma.Operation, problems ...string) {
 	byStatus := map[int][]string{}
-	for _, k := range problemKinds {
+	for _, k := range d.kinds {
 		if slices.Contains(problems, k.Code) || slices.Contains([]string{codeMalformed, codeInternal, codeUnavailable}, k.Code) {
 			byStatus[k.Status] = append(byStatus[k.Status], "`"+k.Code+"`: "+k.Text)
 		}

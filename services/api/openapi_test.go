@@ -2,12 +2,18 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/services/apidoc"
+	"github.com/cqrsflow/cqrsflow/services/identity"
 )
 
 // TestOpenAPI holds what a reader of the document relies on: references that resolve, path variables
@@ -55,6 +61,62 @@ func TestOpenAPI(t *testing.T) {
 	}
 	if paths["/v1/customers/{id}/record-purchase"] != nil {
 		t.Error("a command that is not public has a path")
+	}
+}
+
+// What others serve is in the document and on the page, with what they answer.
+func TestOthersAreDescribed(t *testing.T) {
+	f := newFixture(t)
+	f.api.cfg.Described, f.api.cfg.Problems = identity.Operations(), identity.Problems()
+	if err := f.api.document(); err != nil {
+		t.Fatal(err)
+	}
+	doc := f.do(http.MethodGet, "/openapi.json", "").want(200).json()
+	components := doc["components"].(map[string]any)
+	for _, ref := range refs(doc) {
+		if name, ok := strings.CutPrefix(ref, schemaPrefix); !ok || components["schemas"].(map[string]any)[name] == nil {
+			t.Errorf("the reference %s leads nowhere", ref)
+		}
+	}
+	if components["securitySchemes"].(map[string]any)[bearer] == nil {
+		t.Error("nothing says what an access token is")
+	}
+	page := f.do(http.MethodGet, "/docs", "").want(200).body
+	ops, paths := identity.Operations(), doc["paths"].(map[string]any)
+	for _, o := range ops {
+		item, _ := paths[o.Path].(map[string]any)
+		op, ok := item[strings.ToLower(o.Method)].(map[string]any)
+		if !ok {
+			t.Errorf("%s %s is missing", o.Method, o.Path)
+			continue
+		}
+		checkParameters(t, o.Path, op)
+		if (op["security"] != nil) != o.Private || op["responses"].(map[string]any)[strconv.Itoa(o.Status)] == nil {
+			t.Errorf("%s: %v", o.Path, op)
+		}
+		if body, ok := op["requestBody"].(map[string]any); ok != (o.Body != nil) || ok && body["content"].(map[string]any)["application/json"].(map[string]any)["example"] == nil {
+			t.Errorf("%s has no example", o.Path)
+		}
+		if !strings.Contains(page, `id="`+o.ID+`"`) {
+			t.Errorf("%s is not on the page", o.ID)
+		}
+	}
+	for path, item := range paths { // and nothing under identity's paths that it does not serve
+		for method := range item.(map[string]any) {
+			ours := strings.HasPrefix(path, "/v1/auth/") || strings.HasPrefix(path, "/v1/users") || path == "/v1/me" || strings.HasPrefix(path, "/.well-known/")
+			if ours && !slices.ContainsFunc(ops, func(o apidoc.Operation) bool { return o.Path == path && strings.EqualFold(o.Method, method) }) {
+				t.Errorf("%s %s is served by nobody", method, path)
+			}
+		}
+	}
+	for _, k := range identity.Problems() {
+		if !strings.Contains(page, `id="problem-`+k.Code+`"`) {
+			t.Errorf("the problem %s is not described", k.Code)
+		}
+	}
+	f.api.cfg.Problems = nil
+	if err := f.api.document(); !errors.Is(err, event.ErrConfig) || !strings.Contains(err.Error(), "which nothing describes") {
+		t.Errorf("a problem that nobody describes: %v", err)
 	}
 }
 

@@ -42,10 +42,8 @@ func problemOfOutcome(o event.Outcome) *Problem {
 	}
 	if o.Kind == event.Invalid {
 		switch o.Code {
-		case codeReused, codeUnknownCommand:
+		case codeReused, codeUnknownCommand, codeMalformedCommand, codeWrongPartition, codeEventTooLarge:
 			code = o.Code
-		case "malformed_command": // the processor's word for what somebody published to the topic directly
-			code = codeMalformed
 		}
 	}
 	p := problem(code, o.Message)

@@ -54,6 +54,12 @@ const (
 	codeUndecodable      = "undecodable_event"
 	codeIncomplete       = "history_incomplete"
 	codeInternal         = "internal"
+
+	// The processor's words that HTTP itself never causes, and one that it seldom does.
+	codeMalformedCommand = "malformed_command"
+	codeWrongPartition   = "wrong_partition"
+	codePrincipalInvalid = "principal_invalid"
+	codeEventTooLarge    = "event_too_large"
 )
 
 // kind is what the documentation says of a code; see problemKinds.
@@ -78,6 +84,10 @@ var problemKinds = []kind{
 	{codeConflict, 412, "Version conflict", "The aggregate was not at the expected version; version and state are what it is at."},
 	{codeTooLarge, 413, "Request too large", "The body is larger than is taken."},
 	{codeMediaType, 415, "Unsupported media type", "The body is of another type than the one that is taken, or is compressed."},
+	{codeMalformedCommand, 400, "Malformed command", "What stands on the topic is no command that can be read. It was not sent over HTTP, which refuses such."},
+	{codeWrongPartition, 422, "Wrong partition", "The command stands on another partition than its stream's. It was not sent over HTTP; its producer needs a murmur2 partitioner."},
+	{codePrincipalInvalid, 403, "Principal invalid", "What was signed of who asks proves nothing: it is of another command, another key, or has expired."},
+	{codeEventTooLarge, 422, "Event too large", "An event that the command would cause is larger than is taken."},
 	{codeInvalid, 422, "Invalid command", "The command breaks rules of its schema; errors names the fields."},
 	{codeReused, 422, "Command ID reused", "The idempotency key was used before for another command."},
 	{codeInternal, 500, "Internal error", "A fault of the server. Quote the traceId."},

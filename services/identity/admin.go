@@ -154,7 +154,7 @@ func (s *Service) createUser(c *call) error {
 
 // setRoles is POST /v1/users/{id}/roles. They count at once, in sessions that there are as well.
 func (s *Service) setRoles(c *call) error {
-	var in struct{ Roles []string }
+	var in RolesForm
 	if err := c.read(&in); err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func checkRoles(roles []string) error {
 
 // lockUser is POST /v1/users/{id}/lock. It ends all sessions.
 func (s *Service) lockUser(c *call) error {
-	var in struct{ Reason string }
+	var in ReasonForm
 	if err := c.read(&in); err != nil {
 		return err
 	}
@@ -229,9 +229,9 @@ func administration(err error) error {
 	case codeUserNotFound:
 		return noUser()
 	case codeUserErased:
-		return newProblem(http.StatusConflict, codeUserErased, "User erased", "The user was erased.")
+		return userErased()
 	case codeUserDisabled:
-		return newProblem(http.StatusConflict, codeUserDisabled, "User disabled", "The account is closed for good.")
+		return userDisabled()
 	}
 	return err
 }

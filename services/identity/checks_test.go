@@ -2,6 +2,9 @@ package identity_test
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -47,6 +50,46 @@ func TestNIST_3_1_1_2_PasswordLength(t *testing.T) {
 	b.known(ada)
 	c.login(ada, long[:len(long)-1]).is(401, "invalid_credentials")
 	c.login(ada, long).is(200, "")
+}
+
+// A password holds for as long as its user likes: nobody is made to replace it.
+func TestASVS_6_2_10_NoForcedRotation(t *testing.T) {
+	b, c, _ := joined(t, options{})
+	b.pass(5 * 365 * 24 * time.Hour)
+	c.login(ada, good).is(200, "")
+	c.get("/v1/me").is(200, "")
+}
+
+// Who somebody is, issuer and subject say. Their address does not: it is in no token, and whoever has it later is somebody else.
+func TestASVS_10_3_3_IdentityIsIssuerAndSubject(t *testing.T) {
+	b, c, id := joined(t, options{})
+	claims := func() map[string]any {
+		t.Helper()
+		var out map[string]any
+		body, err := base64.RawURLEncoding.DecodeString(strings.Split(c.access, ".")[1])
+		must(t, err)
+		must(t, json.Unmarshal(body, &out))
+		return out
+	}
+	first := claims()
+	if first["iss"] != "https://id.example" || first["sub"] != id || first["email"] != nil {
+		t.Errorf("%v", first)
+	}
+	for name, v := range first {
+		if strings.Contains(fmt.Sprint(v), "@") {
+			t.Errorf("%s is %v", name, v)
+		}
+	}
+	old := c.access
+	_, err := b.services[0].Forget(t.Context(), id)
+	must(t, err)
+	b.join(ada)
+	b.until("the new owner gets in", func() bool { return c.login(ada, good).status == 200 })
+	if next := claims(); next["sub"] == id || next["sub"] == "" {
+		t.Errorf("who registers the address later is the same: %v", next)
+	}
+	c.access = old
+	c.get("/v1/me").is(401, "unauthenticated")
 }
 
 // A hash of other parameters is replaced when its password is known, and the password goes on fitting.
@@ -143,14 +186,16 @@ func TestASVS_6_3_8_KnownAndUnknownAlike(t *testing.T) {
 	same("reset again", known.post("/v1/auth/password/reset", object{"email": ada}), unknown.post("/v1/auth/password/reset", object{"email": "nobody@example.org"}))
 	form := func(email string) object { return object{"email": email, "password": good, "name": "Ada"} }
 	same("register", known.post("/v1/auth/register", form(ada)), unknown.post("/v1/auth/register", form("new@example.org")))
+	b.pass(2 * time.Minute)
 	same("register again", known.post("/v1/auth/register", form(ada)), unknown.post("/v1/auth/register", form("new@example.org")))
-	// The owners learn more, by mail: the reset, a warning for each registration of a taken address, one confirmation.
+	// The owners learn more, by mail: the reset, a warning for each registration of a taken address, and, as it is not confirmed, the
+	// confirmation again.
 	subjects := map[string]int{}
 	for range 5 {
 		m := b.mail()
 		subjects[m.To+" "+strings.Fields(m.Subject)[0]]++
 	}
-	if subjects[ada+" A"] != 1 || subjects[ada+" Somebody"] != 2 || subjects["new@example.org Confirm"] != 1 || subjects["new@example.org Somebody"] != 1 {
+	if subjects[ada+" A"] != 1 || subjects[ada+" Somebody"] != 2 || subjects["new@example.org Confirm"] != 2 {
 		t.Errorf("mails: %v", subjects)
 	}
 }

@@ -46,6 +46,7 @@ type Vault interface {
 	Encrypt(ctx context.Context, user, field string, plain []byte) ([]byte, error)
 	Decrypt(ctx context.Context, user, field string, sealed []byte) (vault.Field, error)
 	Forget(ctx context.Context, user string) (vault.Receipt, error)
+	Discard(ctx context.Context, user string) error
 }
 
 // Passwords hashes and verifies, a few at a time; *password.Pool does.

@@ -9,3 +9,11 @@ func (s *Service) Rest() {
 		<-s.slots
 	}
 }
+
+// Routes are the methods and paths that are served.
+func Routes() (out []string) {
+	for _, r := range (&Service{}).table() {
+		out = append(out, r.method+" "+r.path)
+	}
+	return out
+}

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/internal/secret"
 	userv1 "github.com/cqrsflow/cqrsflow/schemas/user/v1"
 	"github.com/cqrsflow/cqrsflow/services/identity/totp"
@@ -31,12 +30,12 @@ func (s *Service) enrolTotp(c *call) error {
 		return err
 	}
 	s.changed(c, "totp_enrolled")
-	return c.write(http.StatusOK, map[string]string{"uri": uri.Reveal(), "secret": seed.Base32()})
+	return c.write(http.StatusOK, Enrolment{URI: uri.Reveal(), Secret: seed.Base32()})
 }
 
 // activateTotp is POST /v1/auth/mfa/totp/activate.
 func (s *Service) activateTotp(c *call) error {
-	var in struct{ Code string }
+	var in CodeForm
 	if err := c.read(&in); err != nil {
 		return err
 	}
@@ -52,8 +51,7 @@ func (s *Service) activateTotp(c *call) error {
 		return err
 	}
 	if !ok {
-		return newProblem(http.StatusUnprocessableEntity, "totp_code_invalid", "Code invalid", "The code is not the one that the app shows now.",
-			event.FieldError{Field: "code", Message: "is not the code of this moment"})
+		return wrongTotpCode()
 	}
 	codes, hashes, err := s.newRecoveryCodes(c.caller.User)
 	if err != nil {
@@ -65,7 +63,7 @@ func (s *Service) activateTotp(c *call) error {
 		return err
 	}
 	s.changed(c, "totp_activated")
-	return c.write(http.StatusOK, map[string][]string{"recoveryCodes": codes})
+	return c.write(http.StatusOK, RecoveryCodes{codes})
 }
 
 // removeTotp is DELETE /v1/auth/mfa/totp.
@@ -89,7 +87,7 @@ func (s *Service) replaceRecoveryCodes(c *call) error {
 		return err
 	}
 	s.changed(c, "recovery_codes_replaced")
-	return c.write(http.StatusOK, map[string][]string{"recoveryCodes": codes})
+	return c.write(http.StatusOK, RecoveryCodes{codes})
 }
 
 // changed notes a change of how a user authenticates.

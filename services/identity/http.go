@@ -79,7 +79,7 @@ func (s *Service) serve() http.Handler {
 	sites := http.NewCrossOriginProtection()
 	sites.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.answer(w, r, &route{handle: func(*call) error {
-			return newProblem(http.StatusForbidden, "cross_origin", "Cross-origin request", "The request comes from a page of another site.")
+			return crossOrigin()
 		}})
 	}))
 	return sites.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, match(s.routes, r)) }))
@@ -240,7 +240,7 @@ func (c *call) done() error {
 
 // accepted answers that it will be looked into. It is all that anybody learns.
 func (c *call) accepted() error {
-	return c.write(http.StatusAccepted, struct{}{})
+	return c.write(http.StatusAccepted, Nothing{})
 }
 
 // traceID is the caller's (W3C Trace Context), or a new one.

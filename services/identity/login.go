@@ -12,7 +12,7 @@ import (
 
 // login is POST /v1/auth/login.
 func (s *Service) login(c *call) error {
-	var in struct{ Email, Password string }
+	var in LoginForm
 	if err := c.read(&in); err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (s *Service) passed(c *call, a *attempt, plain secret.Text) error {
 	s.rehash(a.who.user, u, plain)
 	if u.GetTotp().GetActive() {
 		challenge := s.challenges.seal(challenge{User: a.who.user, Claim: a.who.claim, Version: version, At: at}, s.cfg.Now())
-		return c.write(http.StatusOK, map[string]any{"mfaRequired": true, "challenge": challenge, "methods": []string{factorTotp, factorRecovery}})
+		return c.write(http.StatusOK, Challenge{MFARequired: true, Challenge: challenge, Methods: []string{factorTotp, factorRecovery}})
 	}
 	return s.logIn(c, a, []string{factorPassword}, at)
 }

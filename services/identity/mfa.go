@@ -13,7 +13,7 @@ import (
 
 // mfa is POST /v1/auth/mfa: the second factor of a login.
 func (s *Service) mfa(c *call) error {
-	var in struct{ Challenge, Code string }
+	var in MFAForm
 	if err := c.read(&in); err != nil {
 		return err
 	}

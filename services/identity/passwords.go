@@ -19,10 +19,7 @@ const resetTime = 30 * time.Minute
 
 // changePassword is POST /v1/auth/password.
 func (s *Service) changePassword(c *call) error {
-	var in struct {
-		Current, New     string
-		EndOtherSessions bool
-	}
+	var in PasswordForm
 	if err := c.read(&in); err != nil {
 		return err
 	}
@@ -93,7 +90,7 @@ func (s *Service) sealPassword(ctx context.Context, user string, plain secret.Te
 
 // requestReset is POST /v1/auth/password/reset. Whether there is such an account only its owner learns.
 func (s *Service) requestReset(c *call) error {
-	var in struct{ Email string }
+	var in EmailForm
 	if err := c.read(&in); err != nil {
 		return err
 	}
@@ -128,7 +125,7 @@ func (s *Service) requestReset(c *call) error {
 
 // confirmReset is POST /v1/auth/password/reset/confirm. It ends all sessions, and logs nobody in: a second factor stays asked for.
 func (s *Service) confirmReset(c *call) error {
-	var in struct{ Token, New string }
+	var in NewPasswordForm
 	if err := c.read(&in); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/services/identity/password"
+	"github.com/cqrsflow/cqrsflow/services/identity/vault"
 )
 
 // problem is an error as callers see it (RFC 9457).
@@ -79,6 +80,23 @@ func denied() *problem {
 	return newProblem(http.StatusForbidden, "permission_denied", "Permission denied", "You may not do this.")
 }
 
+func crossOrigin() *problem {
+	return newProblem(http.StatusForbidden, "cross_origin", "Cross-origin request", "The request comes from a page of another site.")
+}
+
+func wrongTotpCode() *problem {
+	return newProblem(http.StatusUnprocessableEntity, "totp_code_invalid", "Code invalid", "The code is not the one that the app shows now.",
+		event.FieldError{Field: "code", Message: "is not the code of this moment"})
+}
+
+func userErased() *problem {
+	return newProblem(http.StatusConflict, codeUserErased, "User erased", "The user was erased.")
+}
+
+func userDisabled() *problem {
+	return newProblem(http.StatusConflict, codeUserDisabled, "User disabled", "The account is closed for good.")
+}
+
 func notFound(detail string) *problem {
 	return newProblem(http.StatusNotFound, "not_found", "Not found", detail)
 }
@@ -118,7 +136,7 @@ func problemOf(err error) *problem {
 	case rejections[code] != nil:
 		c := *rejections[code]
 		return &c
-	case code == codeUserNotFound, code == codeUserErased, code == codeUserLocked, code == codeUserDisabled:
+	case code == codeUserNotFound, code == codeUserErased, code == codeUserLocked, code == codeUserDisabled, errors.Is(err, vault.ErrForgotten):
 		return unauthenticated()
 	case errors.Is(err, event.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return newProblem(http.StatusServiceUnavailable, "unavailable", "Unavailable", "A server behind this one does not answer; try again.").with("Retry-After", "1")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/internal/secret"
+	typev1 "github.com/cqrsflow/cqrsflow/schemas/cqrsflow/type/v1"
 	emailclaimv1 "github.com/cqrsflow/cqrsflow/schemas/emailclaim/v1"
 	userv1 "github.com/cqrsflow/cqrsflow/schemas/user/v1"
 	"github.com/cqrsflow/cqrsflow/services/identity/mail"
@@ -39,7 +40,7 @@ type Registration struct {
 
 // register is POST /v1/auth/register. Whether the address is free nobody learns but its owner, by mail.
 func (s *Service) register(c *call) error {
-	var in struct{ Email, Password, Name string }
+	var in RegistrationForm
 	if err := c.read(&in); err != nil {
 		return err
 	}
@@ -56,11 +57,18 @@ func (s *Service) register(c *call) error {
 	}
 	confirmation := newMailToken(user)
 	body.Confirmation = confirmation.hash()
-	_, err = s.do(c.ctx, claimType, claim, &emailclaimv1.ClaimEmail{User: user, ValidFor: durationpb.New(claimTime)}, nil)
+	holder := &emailclaimv1.EmailClaimState{}
+	_, err = s.do(c.ctx, claimType, claim, &emailclaimv1.ClaimEmail{User: user, ValidFor: durationpb.New(claimTime)}, holder)
 	switch {
 	case rejected(err) == codeEmailClaimed:
-		return s.taken(c, user, claim, r)
-	case err != nil:
+		s.discardLater(user)
+		return s.taken(c, claim, holder, r)
+	case err != nil: // whether it was claimed is not known: whoever comes again is to find it free
+		s.discardLater(user)
+		s.later("release an address", func(ctx context.Context) error {
+			_, err := s.do(ctx, claimType, claim, &emailclaimv1.ReleaseClaim{User: user}, nil)
+			return err
+		})
 		return err
 	}
 	if _, err := s.do(c.ctx, userType, user, body, nil); err != nil {
@@ -106,19 +114,61 @@ func (s *Service) sealRegistration(ctx context.Context, user string, r Registrat
 	return nil
 }
 
+// discardLater deletes the key of a user whom nothing was published of, and who will not be.
+func (s *Service) discardLater(user string) {
+	s.later("discard the key of nobody", func(ctx context.Context) error { return s.cfg.Vault.Discard(ctx, user) })
+}
+
 // taken is what follows where the address is somebody's: the same work, at a stream without a user, and another mail.
-func (s *Service) taken(c *call, user, claim string, r Registration) error {
-	_, err := s.do(c.ctx, userType, nobody(claim).user, &userv1.RequestPasswordReset{Token: newMailToken(user).hash(), ValidFor: durationpb.New(time.Minute)}, nil)
+func (s *Service) taken(c *call, claim string, holder *emailclaimv1.EmailClaimState, r Registration) error {
+	decoy := nobody(claim).user
+	_, err := s.do(c.ctx, userType, decoy, &userv1.RequestPasswordReset{Token: newMailToken(decoy).hash(), ValidFor: durationpb.New(time.Minute)}, nil)
 	if err != nil {
 		return err
 	}
 	s.cfg.Logger.Info("registration of an address that is claimed")
-	s.later("forget the key of nobody", func(ctx context.Context) error {
-		_, err := s.cfg.Vault.Forget(ctx, user)
-		return err
+	origin := s.origin(c)
+	s.sendLater("tell an owner about a registration", func(ctx context.Context) (mail.Message, error) {
+		if m, again, err := s.confirmAgain(ctx, holder, r, origin); again || err != nil {
+			return m, err
+		}
+		return s.mails.Taken(r.Email)
 	})
-	s.sendLater("tell an owner about a registration", func(context.Context) (mail.Message, error) { return s.mails.Taken(r.Email) })
 	return c.accepted()
+}
+
+// confirmAgain sends another confirmation to who registers again because the first one was lost: who has not confirmed the address
+// yet, and gives the same password. Somebody else's registration must not be confirmed by who owns the address. There is no mail,
+// nor another one instead, where the last one was sent less than a minute ago.
+func (s *Service) confirmAgain(ctx context.Context, holder *emailclaimv1.EmailClaimState, r Registration, origin *typev1.Origin) (m mail.Message, again bool, err error) {
+	validFor := holder.GetLapsesAt().AsTime().Sub(s.cfg.Now()).Round(time.Second)
+	if holder.GetStatus() != emailclaimv1.ClaimStatus_CLAIM_STATUS_CLAIMED || validFor < time.Minute {
+		return m, false, nil
+	}
+	u := &userv1.UserState{}
+	if _, err := s.do(ctx, userType, holder.GetUser(), &userv1.CheckUser{}, u); err != nil && rejected(err) == "" {
+		return m, false, err
+	}
+	phc, fits, err := s.credential(ctx, account{user: holder.GetUser(), claim: u.GetEmailClaim(), known: true}, u)
+	if err != nil {
+		return m, false, err
+	}
+	if ok, err := s.cfg.Passwords.Verify(ctx, r.Password, phc); err != nil || !ok || !fits {
+		return m, false, err
+	}
+	validFor = min(validFor, confirmationTime)
+	confirmation := newMailToken(holder.GetUser())
+	_, err = s.do(ctx, userType, holder.GetUser(), &userv1.ResendConfirmation{Confirmation: confirmation.hash(), ValidFor: durationpb.New(validFor), Origin: origin}, nil)
+	switch code := rejected(err); {
+	case code == codeMailSentRecently:
+		return m, true, nil
+	case code != "": // confirmed, or erased, a moment ago
+		return m, false, nil
+	case err != nil:
+		return m, false, err
+	}
+	m, err = s.mails.Confirm(r.Email, confirmation.link(s.cfg.PublicURL+"/account/confirm"), validFor)
+	return m, true, err
 }
 
 // sendLater sends a mail after the answer, so that its way says nothing. It is tried again where a server does not take it.
@@ -146,7 +196,7 @@ func (s *Service) sendLater(what string, write func(context.Context) (mail.Messa
 
 // confirm is POST /v1/auth/confirm.
 func (s *Service) confirm(c *call) error {
-	var in struct{ Token string }
+	var in TokenForm
 	if err := c.read(&in); err != nil {
 		return err
 	}

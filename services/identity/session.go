@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	sessionv1 "github.com/cqrsflow/cqrsflow/schemas/session/v1"
 	userv1 "github.com/cqrsflow/cqrsflow/schemas/user/v1"
 	"github.com/cqrsflow/cqrsflow/services/identity/token"
+	"github.com/cqrsflow/cqrsflow/services/identity/vault"
 )
 
 // Tokens are what a login or a refresh gives.
@@ -29,7 +31,10 @@ type Tokens struct {
 // logIn starts a session for who has given all factors.
 func (s *Service) logIn(c *call, a *attempt, methods []string, at time.Time) error {
 	origin, err := s.labelled(c.ctx, a.who.user, c, a.origin)
-	if err != nil {
+	switch {
+	case errors.Is(err, vault.ErrForgotten): // since the attempt began: there is nobody any more
+		return invalidCredentials()
+	case err != nil:
 		return err
 	}
 	refresh, session := token.NewRefresh(), uuid.NewString()
@@ -66,7 +71,7 @@ func parseRefresh(s string) (refresh token.Refresh, session string, err error) {
 
 // refresh is POST /v1/auth/refresh.
 func (s *Service) refresh(c *call) error {
-	var in struct{ RefreshToken string }
+	var in RefreshForm
 	if err := c.read(&in); err != nil {
 		return err
 	}
@@ -167,7 +172,7 @@ func (s *Service) listSessions(c *call) error {
 		items = append(items, Session{ID: row.ID, Current: row.ID == c.caller.Session, Device: device, Methods: row.Methods, StartedAt: row.StartedAt,
 			LastSeen: row.SeenAt, ExpiresAt: row.IdleExpiresAt})
 	}
-	return c.write(http.StatusOK, map[string]any{"items": items})
+	return c.write(http.StatusOK, Sessions{Items: items})
 }
 
 // endSession is DELETE /v1/auth/sessions/{id}.

@@ -37,7 +37,7 @@ func (v *Vault) Forget(ctx context.Context, user string) (Receipt, error) {
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}
-		var before *time.Time // there is a row, and there will be: none is ever deleted
+		var before *time.Time // there is a row, and there will be: only those of nobody are deleted
 		if err := tx.QueryRow(ctx, `SELECT forgotten_at FROM keys.user_keys WHERE user_id = $1 FOR UPDATE`, user).Scan(&before); err != nil {
 			return err
 		}
@@ -104,4 +104,18 @@ func (v *Vault) Rewrap(ctx context.Context) (int, error) {
 			return total, nil
 		}
 	}
+}
+
+// Discard deletes the key of an ID that never became a user's, and leaves nothing behind. Nothing may have been published that was
+// encrypted with it: of a user, Forget keeps that there was one. Without a key there is nothing to do. Errors: event.ErrUnavailable;
+// event.ErrInvalid for an ID that is none.
+func (v *Vault) Discard(ctx context.Context, user string) error {
+	if err := event.CheckStreamID(user); err != nil {
+		return fmt.Errorf("discard a key: %w", err)
+	}
+	if _, err := v.pool.Exec(ctx, `DELETE FROM keys.user_keys WHERE user_id = $1 AND forgotten_at IS NULL`, user); err != nil {
+		return failed(fmt.Sprintf("discard the key of %s", user), err)
+	}
+	v.cache.drop(user)
+	return nil
 }

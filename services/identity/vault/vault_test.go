@@ -492,3 +492,37 @@ func TestFieldsAndKeysAreMasked(t *testing.T) {
 		}
 	}
 }
+
+// A key of nobody is discarded without a trace, and may be made again; who was forgotten stays so.
+func TestDiscard(t *testing.T) {
+	p := newPlace(t)
+	v := p.vault(t, "a")
+	rows := func() (n int) {
+		t.Helper()
+		if err := p.pool.QueryRow(t.Context(), "SELECT count(*) FROM keys.user_keys").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	sealed, err := v.Encrypt(t.Context(), "u-1", "email", []byte(email))
+	if err != nil || rows() != 1 {
+		t.Fatal(rows(), err)
+	}
+	for range 2 {
+		if err := v.Discard(t.Context(), "u-1"); err != nil || rows() != 0 {
+			t.Errorf("%d rows are left, %v", rows(), err)
+		}
+	}
+	if got := read(t, v, "u-1", "email", sealed); got != "[redacted]" {
+		t.Errorf("what it encrypted can be read: %q", got)
+	}
+	if _, err := v.Forget(t.Context(), "u-2"); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Discard(t.Context(), "u-2"); err != nil || rows() != 1 {
+		t.Errorf("%d rows are left of who was forgotten, %v", rows(), err)
+	}
+	if err := v.Discard(t.Context(), "u 1"); !errors.Is(err, event.ErrInvalid) {
+		t.Error(err)
+	}
+}
