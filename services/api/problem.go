@@ -47,6 +47,7 @@ const (
 	codeMediaType        = "unsupported_media_type"
 	codeConflict         = "version_conflict"
 	codeInvalid          = "invalid_command"
+	codeUnauthenticated  = "unauthenticated"
 	codeDenied           = "permission_denied"
 	codeUnavailable      = "unavailable"
 	codeUnknownOutcome   = "outcome_unknown"
@@ -73,6 +74,7 @@ type kind struct {
 // problemKinds are all codes but the domains' own, in the order in which /docs lists them.
 var problemKinds = []kind{
 	{codeMalformed, 400, "Malformed request", "The request cannot be read: a header, a parameter, an ID or the JSON. errors names the part at fault where there is one."},
+	{codeUnauthenticated, 401, "Unauthenticated", "There is no token, or none that counts any more: log in, or refresh it."},
 	{codeDenied, 403, "Permission denied", "The principal may not do this."},
 	{codeNotFound, 404, "Not found", "There is nothing by that ID, or no such path."},
 	{codeUnknownAggregate, 404, "Unknown aggregate", "No aggregate type has that name."},
