@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -158,9 +159,13 @@ func TestResults(t *testing.T) {
 		variant := map[string]int{"v1": 0, "v2": 1}[s.given("ship/1", fmt.Sprint("customer-", i))]
 		var u stats.Unit
 		if i%4 != 0 {
-			fmt.Sscan(spread[i%3], &u.Value)
+			text := spread[i%3]
 			if variant == 1 {
-				fmt.Sscan("1"+spread[i%3], &u.Value)
+				text = "1" + text
+			}
+			var err error
+			if u.Value, err = strconv.ParseFloat(text, 64); err != nil {
+				t.Fatal(err)
 			}
 			wantBuyers[variant]++
 		}
