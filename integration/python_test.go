@@ -37,6 +37,7 @@ func TestPythonConsumer(t *testing.T) {
 		defer cancel()
 		cmd := exec.CommandContext(ctx, python, args...)
 		var said bytes.Buffer
+		cmd.Env = append(os.Environ(), "CQRSFLOW_TOKEN="+harness.Token)
 		cmd.Stderr = &said
 		out, err := cmd.Output()
 		if err != nil {

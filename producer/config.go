@@ -79,6 +79,8 @@ type Config struct {
 	Principals *principal.Keyring
 	// UnprovenAnonymous says that a command whose cqrs-auth proves nothing counts as unsigned, instead of being denied.
 	UnprovenAnonymous bool
+	// Revocations know who does not count any more though they have signed; nil: every proof counts until it expires.
+	Revocations Revocations
 	// Tracer makes a span of every command whose trace is sampled; nil: none.
 	Tracer trace.Tracer
 	// Logger; slog.Default().

@@ -29,6 +29,9 @@ const (
 	CodeStreamUndecodable = "stream_undecodable"
 	CodePermissionDenied  = "permission_denied"
 	CodePrincipalInvalid  = "principal_invalid"
+	// The session or the user was revoked since it was signed; or nobody can say whether.
+	CodePrincipalRevoked   = "principal_revoked"
+	CodePrincipalUnchecked = "principal_unchecked"
 )
 
 // step decides commands one after the other; what it needs besides the partition lives as long as the worker.

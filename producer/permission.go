@@ -1,6 +1,9 @@
 package producer
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -15,6 +18,17 @@ import (
 // anything. What it is asked is valid during the call. One that panics has denied.
 type Authorizer interface {
 	Authorize(*Asked) Answer
+}
+
+// Revocations knows what has become of principals since they signed. It is called from the workers, concurrently.
+type Revocations interface {
+	// Settle waits until all is known that anybody can have heard of by now. It is called before a batch in which a user asks is
+	// decided, so that whoever was revoked before a command was published is denied. It must come back within seconds, whatever
+	// the brokers do.
+	Settle(ctx context.Context)
+	// Now returns the principal as it is now: without the roles that it has lost. at is when the command was taken. Its error is
+	// principal.ErrRevoked, or another where nobody can say: then everybody is denied. It does not wait.
+	Now(p principal.Principal, at time.Time) (principal.Principal, error)
 }
 
 // Asked is what an Authorizer is asked.
@@ -49,9 +63,9 @@ type Denial struct {
 	Stream    event.StreamID
 	Command   string
 	CommandID string
-	// Code is CodePermissionDenied or CodePrincipalInvalid.
+	// Code is CodePermissionDenied, CodePrincipalInvalid, CodePrincipalRevoked or CodePrincipalUnchecked.
 	Code string
-	// Policy decided; empty for CodePrincipalInvalid, whose Reason says what is wrong with the signature.
+	// Policy decided; empty for the other codes, whose Reason says what is wrong with who asks.
 	Policy, Reason string
 	// Partition and Offset are where the command stands.
 	Partition int32
@@ -60,8 +74,11 @@ type Denial struct {
 
 // message is what the caller may know.
 func (d *Denial) message() string {
-	if d.Code == CodePrincipalInvalid {
+	switch d.Code {
+	case CodePrincipalInvalid, CodePrincipalRevoked:
 		return d.Reason
+	case CodePrincipalUnchecked:
+		return "whether who asks still may cannot be found out at present; nothing was done"
 	}
 	return fmt.Sprintf("%s may not do %s on %s/%s", d.Principal, d.Command, d.Aggregate, d.Stream)
 }
@@ -71,6 +88,7 @@ type gate struct {
 	keys      *principal.Keyring
 	lenient   bool
 	authorize Authorizer
+	revoked   Revocations
 }
 
 // permitted finds out who asks, which it puts into the command, and whether they may. Where not, scratch has the denial.
@@ -93,6 +111,16 @@ func (s *step) permitted(p *partition, r *kgo.Record, c *event.Command, content 
 	if unproven != nil && !s.who.lenient {
 		return denied(CodePrincipalInvalid, "", unproven.Error())
 	}
+	if s.who.revoked != nil {
+		still, err := s.who.revoked.Now(who, taken(r, now))
+		switch {
+		case errors.Is(err, principal.ErrRevoked):
+			return denied(CodePrincipalRevoked, "", err.Error())
+		case err != nil:
+			return denied(CodePrincipalUnchecked, "", err.Error())
+		}
+		who = still
+	}
 	if s.who.authorize == nil {
 		return true
 	}
@@ -114,6 +142,21 @@ func (s *step) ask(p *partition, c *event.Command, who principal.Principal, body
 	}()
 	return s.who.authorize.Authorize(&Asked{Principal: who, Command: c.Type, Aggregate: p.typ.Name, Stream: c.Stream, Exists: l.Version > 0,
 		Attributes: p.typ.Attributes(l.State), Owner: p.typ.Owner(body), Backdated: !c.Time.IsZero()})
+}
+
+// settle waits until what became of the users who ask in a batch is known. Services are nobody's sessions.
+func (g *gate) settle(ctx context.Context, fetches kgo.Fetches) {
+	if g.revoked == nil || g.keys == nil {
+		return
+	}
+	for it := fetches.RecordIter(); !it.Done(); {
+		for _, h := range it.Next().Headers {
+			if h.Key == "cqrs-auth" && bytes.Contains(h.Value, []byte(";"+principal.User+"=")) {
+				g.revoked.Settle(ctx)
+				return
+			}
+		}
+	}
 }
 
 // taken is when the broker took a record. What a producer says about that proves nothing: where the topic has its time

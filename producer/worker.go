@@ -101,7 +101,7 @@ func newWorker(p *Processor, n int) *worker {
 		}
 	}
 	w.step.traces = traces{tracer: p.cfg.Tracer, group: p.cfg.Group}
-	w.step.who = gate{keys: p.cfg.Principals, lenient: p.cfg.UnprovenAnonymous, authorize: p.cfg.Authorize}
+	w.step.who = gate{keys: p.cfg.Principals, lenient: p.cfg.UnprovenAnonymous, authorize: p.cfg.Authorize, revoked: p.cfg.Revocations}
 	// Whoever signed a command has signed its variant. Without keys nobody is told from another: whoever may publish may choose.
 	w.step.signed = func(c *event.Command) bool { return p.cfg.Principals == nil || c.Principal != "" }
 	w.step.assigned = func(part *partition, result string) {
@@ -312,6 +312,7 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 	began := time.Now()
 	w.enter()
 	defer w.leave()
+	w.step.who.settle(ctx, fetches) // before anything is written: nothing of ours is open that it could wait for
 	defer func() { w.step.traces.end(committed && err == nil) }()
 	reuse := w.enc.Forget // records may still be in use, unless we know better
 	defer func() { reuse() }()

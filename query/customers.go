@@ -34,6 +34,8 @@ type Customer struct {
 
 // CustomerFilter chooses customers. The zero value chooses all, sorted by ID.
 type CustomerFilter struct {
+	// ID is that of the only one; empty for all.
+	ID string
 	// Sort is id, spent, orders, units, firstPurchase or lastPurchase, with a leading "-" for descending;
 	// empty is id. What was spent is compared as numbers, in the currency of the first purchase.
 	Sort string
@@ -84,8 +86,11 @@ func (q *Customers) List(ctx context.Context, f CustomerFilter) (Page[Customer],
 	if err != nil {
 		return Page[Customer]{}, err
 	}
-	hash := fingerprint("customers", f.Sort)
+	hash := fingerprint("customers", f.Sort, f.ID)
 	var w where
+	if f.ID != "" {
+		w.add("c.id = ?", f.ID)
+	}
 	if f.Cursor != "" {
 		c, err := parseCursor(f.Cursor, hash, by.key)
 		if err != nil {

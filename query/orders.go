@@ -93,9 +93,9 @@ SELECT o.id, o.version, o.status, o.customer, o.total_cents, o.currency, o.notes
        ` + fmt.Sprintf(parkedIn, "'orders'", "o.id", "'order'") + `
 FROM orders o `
 
-// Get returns an order, or event.ErrNotFound.
-func (q *Orders) Get(ctx context.Context, id event.StreamID) (Order, error) {
-	rows, err := q.read(ctx, orderSelect+`WHERE o.id = $1`, string(id))
+// Get returns an order, or event.ErrNotFound. Where a customer is given, it must be theirs.
+func (q *Orders) Get(ctx context.Context, id event.StreamID, customer string) (Order, error) {
+	rows, err := q.read(ctx, orderSelect+`WHERE o.id = $1 AND ($2 = '' OR o.customer = $2)`, string(id), customer)
 	switch {
 	case err != nil:
 		return Order{}, fmt.Errorf("order %s: %w", id, err)

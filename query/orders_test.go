@@ -24,7 +24,7 @@ func TestOrder(t *testing.T) {
 	s.Command("order", "o1", &orderv1.AddLine{Sku: "dvd", Name: "A DVD", Quantity: 1, Price: usd("7")}, at.Add(time.Second))
 	s.Command("order", "o1", &orderv1.PayOrder{}, at.Add(time.Minute))
 	s.Command("order", "o1", &orderv1.AnnotateOrder{Text: "Thanks."}, at.Add(time.Hour))
-	got, err := q.Get(t.Context(), "o1")
+	got, err := q.Get(t.Context(), "o1", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,12 +35,12 @@ func TestOrder(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
 	}
-	if _, err := q.Get(t.Context(), "o2"); !errors.Is(err, event.ErrNotFound) {
+	if _, err := q.Get(t.Context(), "o2", ""); !errors.Is(err, event.ErrNotFound) {
 		t.Errorf("an absent order: %v", err)
 	}
 
 	s.Park("orders", "order", "o1")
-	if got, err = q.Get(t.Context(), "o1"); err != nil || !got.Parked {
+	if got, err = q.Get(t.Context(), "o1", ""); err != nil || !got.Parked {
 		t.Errorf("a parked order: %v, %v", got.Parked, err)
 	}
 	parked := query.NewParked(pool)

@@ -72,7 +72,7 @@ func TestWait(t *testing.T) {
 	if r := <-got; r.err != nil || cmp.Diff([]event.Position{o.Position}, r.through) != "" {
 		t.Errorf("%v, %v", r.through, r.err)
 	}
-	if _, err := query.NewOrders(pool).Get(t.Context(), "o1"); err != nil {
+	if _, err := query.NewOrders(pool).Get(t.Context(), "o1", ""); err != nil {
 		t.Errorf("what was waited for is not there: %v", err)
 	}
 	for name, after := range map[string]event.Position{"a later command": {Aggregate: "order", Partition: 3, Offset: 2}, "another partition": {Aggregate: "order", Partition: 4, Offset: 0}} {
@@ -222,7 +222,7 @@ func TestPostgresGoesAway(t *testing.T) {
 	if !errors.Is(got, event.ErrUnavailable) {
 		t.Errorf("while Postgres is away: %v", got)
 	}
-	if _, err := query.NewOrders(pool).Get(t.Context(), "o1"); !errors.Is(err, event.ErrUnavailable) {
+	if _, err := query.NewOrders(pool).Get(t.Context(), "o1", ""); !errors.Is(err, event.ErrUnavailable) {
 		t.Errorf("a query while Postgres is away: %v", err)
 	}
 	p.set(false)

@@ -158,15 +158,30 @@ func (r *running) get(path string, out any) {
 
 func (r *running) ask(path string, out any) (status int) {
 	r.t.Helper()
-	resp, err := http.Get(r.file().Server + path)
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	resp := r.send(http.MethodGet, path, "", r.file().Token)
 	defer resp.Body.Close()
 	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
 		r.t.Fatalf("%s: %v", path, err)
 	}
 	return resp.StatusCode
+}
+
+// send sends a request with a token; the caller closes the answer's body.
+func (r *running) send(method, path, body, token string) *http.Response {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), method, r.file().Server+path, strings.NewReader(body))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return resp
 }
 
 // client runs a client command that finds the dev.
@@ -216,11 +231,8 @@ func TestDev(t *testing.T) {
 	if code, _, errs := cqrsflow(t, "", nil, devArgs(dir)...); code != 1 || !strings.Contains(errs, "another cqrsflow dev runs on "+dir) {
 		t.Errorf("a second dev: %d, %s", code, errs)
 	}
-	place := strings.NewReader(`{"customer":"ada","lines":[{"sku":"cd","name":"CD","quantity":1,"total":{"amount":"11.77","currency":"USD"}}]}`)
-	resp, err := http.Post(d.file().Server+"/v1/orders/o-1/place", "application/json", place)
-	if err != nil {
-		t.Fatal(err)
-	}
+	place := `{"customer":"ada","lines":[{"sku":"cd","name":"CD","quantity":1,"total":{"amount":"11.77","currency":"USD"}}]}`
+	resp := d.send(http.MethodPost, "/v1/orders/o-1/place", place, d.file().Token)
 	_ = resp.Body.Close()
 	position := resp.Header.Get("Cqrs-Position")
 	if resp.StatusCode != 200 || position == "" {

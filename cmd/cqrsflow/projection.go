@@ -269,7 +269,7 @@ func byAPI(name, aggregate string, compare modelCheck) check {
 		if !ok {
 			return nil, errors.New("there is no aggregate type " + aggregate)
 		}
-		api := client{base: s.Client.Server, setting: "server"}
+		api := client{base: s.Client.Server, setting: "server", token: s.Client.Token}
 		r, err := compare(ctx, l, func(ctx context.Context, path string, q url.Values, h http.Header, out any) error {
 			return api.call(ctx, http.MethodGet, path, q, h, out)
 		}, t)

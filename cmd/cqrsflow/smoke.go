@@ -53,7 +53,7 @@ func (c *smokeCmd) Run(e *environment) error {
 		return usageError{fmt.Errorf("--wait is %v; it must be from 1s to 1m", c.Wait)}
 	}
 	id := producer.NewCommandID()
-	r := &smoke{api: client{base: s.Client.Server, setting: "server"}, e: e, order: "smoke-" + id,
+	r := &smoke{api: client{base: s.Client.Server, setting: "server", token: s.Client.Token}, e: e, order: "smoke-" + id,
 		word: "smoke" + strings.ReplaceAll(id, "-", ""), wait: c.Wait}
 	for _, step := range []struct {
 		name string

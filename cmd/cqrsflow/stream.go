@@ -45,7 +45,7 @@ func (f *streamFlags) open(e *environment, what string) (c client, path string, 
 	if err != nil {
 		return c, "", err
 	}
-	return client{base: s.Client.Server, setting: "server"}, streamPath(t, id), nil
+	return client{base: s.Client.Server, setting: "server", token: s.Client.Token}, streamPath(t, id), nil
 }
 
 func streamPath(t *decider.Type, id event.StreamID) string {

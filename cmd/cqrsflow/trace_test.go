@@ -98,7 +98,8 @@ func TestTraceOfACommand(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Header = http.Header{"Content-Type": {"application/json"}, "Traceparent": {parent}, "Cqrs-Wait-For": {"sql, search, history"}}
+		r.Header = http.Header{"Content-Type": {"application/json"}, "Traceparent": {parent}, "Cqrs-Wait-For": {"sql, search, history"},
+			"Authorization": {"Bearer " + d.file().Token}}
 		resp, err := http.DefaultClient.Do(r)
 		if err != nil {
 			t.Fatal(err)

@@ -22,6 +22,14 @@ var (
 	ErrExpired = fmt.Errorf("%w: cqrs-auth has expired", event.ErrInvalid)
 )
 
+// ErrRevoked says that a principal, once proved, does not count any more: its session was ended, or the user was locked or
+// erased. It wraps event.ErrInvalid. ErrUnseen, which wraps it, says that its session would have to be newer than all that is
+// known: it has just begun, or expired long ago.
+var (
+	ErrRevoked = fmt.Errorf("%w: the session, or the user, has been revoked", event.ErrInvalid)
+	ErrUnseen  = fmt.Errorf("%w: it is not known", ErrRevoked)
+)
+
 // Keyring signs and verifies. It is immutable and safe for concurrent use.
 type Keyring struct {
 	keys secret.Keys

@@ -1,6 +1,7 @@
 package cqrsflow_test
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -106,7 +107,11 @@ func TestIdentity(t *testing.T) {
 		t.Errorf("no signing keys among %+v", spec.Containers[0].VolumeMounts)
 	}
 	find[corev1.Service](t, objects, "shop-cqrsflow-identity")
-	if settings(t, objects, "shop-cqrsflow-query")["identity"] != nil {
+	verifies := map[string]any{"issuer": "https://shop.example", "audience": "cqrsflow", "jwks_url": "https://shop.example/.well-known/jwks.json"}
+	if got := settings(t, objects, "shop-cqrsflow-query")["identity"]; !reflect.DeepEqual(got, verifies) {
+		t.Errorf("query verifies tokens with %v, want %v", got, verifies)
+	}
+	if settings(t, objects, "shop-cqrsflow-history")["identity"] != nil {
 		t.Error("others have settings of identity, too")
 	}
 	for _, o := range render(t) {
@@ -277,7 +282,7 @@ func TestSecrets(t *testing.T) {
 		"shop-cqrsflow-react":          {"ks/password", "op/token", "pr/keys"},
 		"shop-cqrsflow-identity":       {"ks/password", "op/token", "pg/url", "pr/keys", "us/index-key", "us/keks"},
 		"shop-cqrsflow-topics":         {"ks/password"},
-		"shop-cqrsflow-test":           nil,
+		"shop-cqrsflow-test":           {"op/token"},
 	}
 	for _, p := range pods(objects) {
 		var got []string

@@ -40,7 +40,9 @@ func NewDev(t testing.TB, flags ...string) *Dev {
 // Launch starts the process and does not wait for it to be ready.
 func (d *Dev) Launch(t testing.TB, flags ...string) {
 	t.Helper()
-	d.Process = Start(t, "dev", nil, append(d.args[:len(d.args):len(d.args)], flags...)...)
+	// Whoever publishes to Kafka itself signs nothing: over HTTP nobody is anonymous.
+	settings := []string{"CQRSFLOW_TOKEN=" + Token, "CQRSFLOW_POLICY_ANONYMOUS_ROLES=admin"}
+	d.Process = Start(t, "dev", settings, append(d.args[:len(d.args):len(d.args)], flags...)...)
 }
 
 // Start starts the process and waits for it to be ready.

@@ -43,7 +43,7 @@ func NewSystem(t testing.TB, servers Servers, settings ...string) *System {
 	s.settings = []string{
 		"CQRSFLOW_PREFIX=" + name, "CQRSFLOW_KAFKA_BROKERS=" + servers.Brokers,
 		"CQRSFLOW_POSTGRES_URL=" + s.Postgres, "CQRSFLOW_ELASTICSEARCH_URL=" + servers.Elasticsearch,
-		"CQRSFLOW_TOKEN=operator", "CQRSFLOW_REACT_FROM=start",
+		"CQRSFLOW_TOKEN=" + Token, "CQRSFLOW_REACT_FROM=start",
 		// The least that the brokers allow: how long a killed process's partitions stay without an owner.
 		"CQRSFLOW_PROCESSOR_SESSION_TIMEOUT=6s",
 	}

@@ -89,6 +89,12 @@ func (p *process) startAPI(_ context.Context, port *publicPort) error {
 		names := topology.TopicsOf(p.cfg.General.Prefix, t.Name)
 		c.Topics = append(c.Topics, api.Topics{Type: t, Commands: names.Commands, Events: names.Events, Outcomes: names.Outcomes})
 	}
+	if p.policies != nil {
+		c.Access = p.policies
+	}
+	if c.Authenticate, err = p.authenticate(); err != nil {
+		return err
+	}
 	c.MaxBatchBody = max(16<<20, c.MaxBody)
 	c.ReadPostgres(pool, waiter)
 	c.Search = p.search.reader

@@ -190,7 +190,7 @@ func (d *dev) serve(ctx context.Context, began time.Time) error {
 		return p.abandon(err)
 	}
 	f := devfile.File{PID: os.Getpid(), Server: d.http.url(), Ops: baseURL(d.ops.Addr().String()), Kafka: d.cfg.Kafka.Brokers[0],
-		Prefix: d.cfg.General.Prefix, Postgres: d.cfg.Postgres.URL, Token: d.cfg.Client.Token, Started: began.UTC()}
+		Prefix: d.cfg.General.Prefix, Postgres: d.cfg.Postgres.URL, Token: d.cfg.Client.Token, PrincipalKeys: d.cfg.Principals.Keys, Started: began.UTC()}
 	if err := devfile.Write(d.cfg.General.Data, f); err != nil {
 		return p.abandon(err)
 	}

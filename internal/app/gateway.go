@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"strconv"
 
 	"github.com/cqrsflow/cqrsflow/internal/config"
@@ -16,9 +17,9 @@ const (
 
 // startGateway is the role gateway: the one public door, before the other roles of this process and of others. A role
 // of this process answers itself, wherever else it is said to be.
-func (p *process) startGateway(port *publicPort) error {
+func (p *process) startGateway(ctx context.Context, port *publicPort) error {
 	c := &p.cfg.Gateway
-	made := gateway.Config{Table: gateway.Defaults(), Unguarded: true, Keys: p.keys, Origins: c.Origins, Tracer: p.tracer, Logger: p.log,
+	made := gateway.Config{Table: gateway.Defaults(), LimiterOptional: c.LimitsOptional, Keys: p.keys, Origins: c.Origins, Tracer: p.tracer, Logger: p.log,
 		OnAnswer: func(a gateway.Answered) {
 			p.metrics.requests.WithLabelValues(a.Route, a.Method, strconv.Itoa(a.Status)).Observe(a.Took.Seconds())
 		}}
@@ -32,6 +33,12 @@ func (p *process) startGateway(port *publicPort) error {
 	var err error
 	made.Proxies.By = c.ForwardedBy
 	if made.Proxies.Trusted, err = networks("gateway.trusted_proxies", c.TrustedProxies); err != nil {
+		return err
+	}
+	if made.Authenticator, err = p.authenticator(); err != nil {
+		return err
+	}
+	if made.Limiter, err = p.limiter(ctx); err != nil {
 		return err
 	}
 	made.Backends = p.backends(port)

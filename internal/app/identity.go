@@ -29,11 +29,7 @@ const keyConnections = 8
 
 // startIdentity is the role identity: users register and log in.
 func (p *process) startIdentity(ctx context.Context, port *publicPort) error {
-	c := &p.cfg.Identity
-	keys, err := token.OpenFolder(c.TokenKeys, p.log)
-	if err != nil {
-		return err
-	}
+	c, keys := &p.cfg.Identity, p.tokenKeys
 	v, err := p.openVault(ctx)
 	if err != nil {
 		return err
@@ -66,7 +62,6 @@ func (p *process) startIdentity(ctx context.Context, port *publicPort) error {
 	if p.identity, err = identity.New(made); err != nil {
 		return err
 	}
-	p.group.Go(lifecycle.Last, "signing keys", keys.Run)
 	// What goes on after answers publishes commands: it ends before what takes and decides them.
 	p.group.Go(lifecycle.Intake, "identity", p.identity.Run)
 	for _, path := range identity.Paths {
@@ -124,7 +119,8 @@ func networks(key string, texts []string) ([]netip.Prefix, error) {
 	return out, nil
 }
 
-// makeIdentity makes, for dev, what identity needs and nobody has given: keys and a folder for mails, in the data directory.
+// makeIdentity makes, for dev, what identity needs, and whoever signs and verifies principals, and nobody has given: keys and a
+// folder for mails, in the data directory.
 func makeIdentity(cfg *config.Settings, server string) error {
 	c, dir := &cfg.Identity, filepath.Join(cfg.General.Data, identityDir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -139,7 +135,7 @@ func makeIdentity(cfg *config.Settings, server string) error {
 	for _, s := range []struct {
 		value      *string
 		name, head string
-	}{{&c.KEKs, "keks", "dev:"}, {&c.IndexKey, "index-key", ""}} {
+	}{{&c.KEKs, "keks", "dev:"}, {&cfg.Principals.Keys, "principal-keys", "dev:"}, {&c.IndexKey, "index-key", ""}} {
 		if *s.value != "" {
 			continue
 		}

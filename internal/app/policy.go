@@ -8,7 +8,6 @@ import (
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/event/principal"
 	"github.com/cqrsflow/cqrsflow/internal/config"
-	"github.com/cqrsflow/cqrsflow/internal/lifecycle"
 	"github.com/cqrsflow/cqrsflow/producer"
 	"github.com/cqrsflow/cqrsflow/services/policy"
 )
@@ -42,7 +41,7 @@ func (p *process) readPolicies() (err error) {
 	return err
 }
 
-// authorizer is who the processor asks; nil where policies are off. From here on it follows their files.
+// authorizer is who the processor asks; nil where policies are off.
 func (p *process) authorizer() producer.Authorizer {
 	if p.policies == nil {
 		return nil
@@ -50,7 +49,6 @@ func (p *process) authorizer() producer.Authorizer {
 	if p.keys == nil {
 		p.log.Warn("policies are enforced, but no keys are set that prove who asks: every command is anonymous", "setting", config.Name("principal.keys"))
 	}
-	p.group.Go(lifecycle.Last, "policies", p.policies.Run)
 	return authorizer{p.policies}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/consumers/postgres"
 	"github.com/cqrsflow/cqrsflow/consumers/reactor"
 	"github.com/cqrsflow/cqrsflow/consumers/rebuild"
+	"github.com/cqrsflow/cqrsflow/consumers/revocation"
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/event/principal"
@@ -25,6 +26,7 @@ import (
 	"github.com/cqrsflow/cqrsflow/internal/lifecycle"
 	"github.com/cqrsflow/cqrsflow/producer"
 	"github.com/cqrsflow/cqrsflow/services/identity"
+	"github.com/cqrsflow/cqrsflow/services/identity/token"
 	"github.com/cqrsflow/cqrsflow/services/ops"
 	"github.com/cqrsflow/cqrsflow/services/policy"
 	"github.com/cqrsflow/cqrsflow/topology"
@@ -62,6 +64,10 @@ type process struct {
 	// keys prove who asks; nil without any. policies say who may do what; nil where they are off.
 	keys     *principal.Keyring
 	policies *policy.Engine
+	// tokenKeys sign access tokens, in the role identity.
+	tokenKeys *token.Folder
+	// revocations know who does not count any more; nil where no role asks.
+	revocations *revocation.Feed
 	// topicIDs are the topics' IDs as they are recorded.
 	topicIDs map[string][16]byte
 }
@@ -147,9 +153,12 @@ func (p *process) start(ctx context.Context, roles []string, http *publicPort) e
 		needed bool
 		start  func(context.Context) error
 	}{
-		{slices.ContainsFunc(roles, func(role string) bool { return role != config.RoleGateway }), p.checkTopics},
+		{true, p.checkTopics},
 		{has(config.RoleProjectSQL) || has(config.RoleHistory) || has(config.RoleQuery) || has(config.RoleIdentity), p.openStore},
 		{has(config.RoleProjectSearch) || has(config.RoleQuery), p.openSearch},
+		{true, p.startPolicies},
+		{has(config.RoleIdentity) || (has(config.RoleQuery) || has(config.RoleGateway)) && p.cfg.Identity.TokenKeys != "", p.openKeys},
+		{has(config.RoleCommand) && p.keys != nil || has(config.RoleQuery) || has(config.RoleGateway), p.startRevocations},
 		{has(config.RoleCommand), p.startProcessor},
 		{has(config.RoleProjectSQL), func(context.Context) error { return p.startProjections(config.RoleProjectSQL) }},
 		{has(config.RoleHistory), func(context.Context) error { return p.startProjections(config.RoleHistory) }},
@@ -159,7 +168,7 @@ func (p *process) start(ctx context.Context, roles []string, http *publicPort) e
 		{has(config.RoleQuery) || has(config.RoleIdentity), p.startPublisher},
 		{has(config.RoleQuery), func(ctx context.Context) error { return p.startAPI(ctx, http) }},
 		{has(config.RoleIdentity), func(ctx context.Context) error { return p.startIdentity(ctx, http) }},
-		{has(config.RoleGateway), func(context.Context) error { return p.startGateway(http) }},
+		{has(config.RoleGateway), func(ctx context.Context) error { return p.startGateway(ctx, http) }},
 		{http != nil, func(context.Context) error { return p.startHTTP(http) }},
 	}
 	for _, s := range steps {
@@ -182,18 +191,26 @@ func (p *process) start(ctx context.Context, roles []string, http *publicPort) e
 // startProcessor is the role command.
 func (p *process) startProcessor(context.Context) error {
 	c := &p.cfg.Processor
-	proc, err := producer.NewProcessor(producer.Config{
+	cfg := producer.Config{
 		Kafka: p.kafka, Prefix: p.cfg.General.Prefix, Types: p.types, TopicIDs: p.topicIDs, Dir: filepath.Join(p.cfg.General.Data, commandDir),
 		Group: c.Group, Instance: c.Instance, Static: c.Static, SessionTimeout: c.SessionTimeout, TransactionTimeout: c.TransactionTimeout,
 		Workers: c.Workers, BatchRecords: c.BatchRecords, SnapshotEvery: c.SnapshotInterval, EventBytes: int(c.EventBytes),
 		RoundEvents: c.RoundEvents, RoundAge: c.RoundAge, CacheBytes: int(c.CacheBytes), StoreCacheBytes: int64(c.StoreCacheBytes),
 		Authorize: p.authorizer(), Principals: p.keys, UnprovenAnonymous: p.cfg.Principals.Unproven == "anonymous",
 		Compression: p.cfg.Kafka.Compression, Tracer: p.tracer, Logger: p.log, Hooks: p.metrics.hooks(),
-	})
+	}
+	begin := func(context.Context) error { return nil }
+	if p.keys != nil {
+		cfg.Revocations, begin = p.revocations, p.revocations.Await
+	}
+	proc, err := producer.NewProcessor(cfg)
 	if err != nil {
 		return err
 	}
-	p.group.Go(lifecycle.Drain, "command processor", proc.Run)
+	p.group.Go(lifecycle.Drain, "command processor", func(ctx context.Context) error {
+		_ = begin(ctx) // what waits on the topics is not denied because nobody knows yet who still counts; Run sees the end of ctx
+		return proc.Run(ctx)
+	})
 	p.ops.Register(config.RoleCommand, func() (bool, string) { return processorReady(proc.Status()) })
 	return nil
 }

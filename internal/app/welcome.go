@@ -26,9 +26,10 @@ func (d *dev) welcome(f devfile.File, took time.Duration, password string) {
   Data        %s
 
 Try:
-  curl -s %[2]s/v1/orders/o-1/place -H 'Content-Type: application/json' \
+  token=$(jq -r .token %[6]s/dev.json)
+  curl -s %[2]s/v1/orders/o-1/place -H "Authorization: Bearer $token" -H 'Content-Type: application/json' \
     -d '{"customer":"ada","lines":[{"sku":"cd","name":"CD","quantity":1,"total":{"amount":"11.77","currency":"USD"}}]}'
-  curl -s %[2]s/v1/orders/o-1
+  curl -s %[2]s/v1/orders/o-1 -H "Authorization: Bearer $token"
 
 %[7]sCtrl-C stops; the data stays for the next start (--reset deletes it).
 `, took.Seconds(), f.Server, f.Ops, f.Kafka, f.Prefix, dir, sampleText(password))

@@ -54,7 +54,7 @@ type Roles struct {
 type Client struct {
 	Server string `key:"server" format:"http" help:"Base URL of the HTTP API, such as http://127.0.0.1:8080."`
 	OpsURL string `key:"ops.url" env:"OPS" format:"http" help:"Base URL of the operations port, such as http://127.0.0.1:9080."`
-	Token  string `key:"token" flag:"token" secret:"true" help:"Bearer token for the operations port."`
+	Token  string `key:"token" flag:"token" secret:"true" help:"The operator's bearer token, for the operations port and, as service:cli, for the HTTP API: at least 16 characters."`
 }
 
 // Dev concerns the embedded servers only.
@@ -66,7 +66,7 @@ type Dev struct {
 
 // Kafka is how to reach the brokers.
 type Kafka struct {
-	Brokers       []string `key:"kafka.brokers" format:"hostport" roles:"command,query,project-sql,project-search,history,react,identity" help:"Addresses host:port of brokers to start from."`
+	Brokers       []string `key:"kafka.brokers" format:"hostport" roles:"command,query,project-sql,project-search,history,react,identity,gateway" help:"Addresses host:port of brokers to start from."`
 	ClientID      string   `key:"kafka.client_id" default:"cqrsflow" help:"Client ID in the brokers' logs, metrics and quotas."`
 	Compression   string   `key:"kafka.compression" default:"lz4" oneof:"none,snappy,lz4,zstd" help:"Compression of what the processor and the reactor write."`
 	TLS           bool     `key:"kafka.tls.enabled" default:"false" help:"Use TLS, with the system's certificate authorities unless a CA file is given."`
@@ -100,6 +100,7 @@ type Identity struct {
 	PublicURL      string        `key:"identity.public_url" format:"http" roles:"identity" help:"Where links in mails lead, such as https://shop.example. In dev it is the HTTP address."`
 	Product        string        `key:"identity.product" default:"cqrsflow" help:"Name by which people know the service, in mails and authenticator apps."`
 	TokenKeys      string        `key:"identity.token_keys" format:"path" roles:"identity" help:"Folder of the Ed25519 keys that sign access tokens, as PEM files; the greatest name signs, <name>.next.pem only verifies. It is read again every 10s."`
+	JWKS           string        `key:"identity.jwks_url" format:"http" help:"Where the roles gateway and query fetch the public keys of access tokens, such as https://shop.example/.well-known/jwks.json. Beside the role identity it is not needed."`
 	KEKs           string        `key:"identity.keks" secret:"true" format:"keys" roles:"identity" help:"Key-encryption keys of the users' keys, as <id>:<base64 of 32 bytes>, … The first wraps new keys."`
 	IndexKey       string        `key:"identity.index_key" secret:"true" format:"key" roles:"identity" help:"Key under which e-mail and network addresses have names, and recovery codes hashes: 32 bytes in base64. It never changes."`
 	TrustedProxies []string      `key:"identity.trusted_proxies" format:"network" help:"Addresses or networks, such as 10.0.0.0/8, of proxies that are believed when they say where a request came from."`
@@ -132,6 +133,8 @@ type Gateway struct {
 	BackendOps     int      `key:"gateway.backend_ops" default:"0" min:"0" max:"65535" help:"Operations port of those processes, whose /readyz is asked every 2s; 0 asks nobody."`
 	TrustedProxies []string `key:"gateway.trusted_proxies" format:"network" help:"Addresses or networks, such as 10.0.0.0/8, of proxies before the gateway that are believed when they say where a request came from."`
 	ForwardedBy    string   `key:"gateway.forwarded_by" default:"x-forwarded-for" oneof:"x-forwarded-for,forwarded" help:"Header in which trusted proxies say it. They must replace or extend it whatever a client sends."`
+	Limits         string   `key:"gateway.limits" default:"local" oneof:"off,local,shared" help:"Who counts requests against the limits of routes: each gateway by itself, or all together, in PostgreSQL."`
+	LimitsOptional bool     `key:"gateway.limits_optional" default:"false" help:"Let requests pass that cannot be counted because PostgreSQL does not answer. Without it they are refused."`
 	Origins        []string `key:"gateway.origins" format:"http" help:"Sites such as https://shop.example whose pages may read answers and change things (CORS)."`
 }
 
@@ -150,7 +153,7 @@ type Principals struct {
 
 // Policies are who may do what.
 type Policies struct {
-	Mode           string        `key:"policy.mode" default:"off" oneof:"off,enforce" help:"Whether policies are asked before a command is decided. Off, everybody may do everything."`
+	Mode           string        `key:"policy.mode" default:"off" dev:"enforce" oneof:"off,enforce" help:"Whether policies are asked before a command is decided and a query is answered. Off, everybody who has a token may do everything."`
 	Dir            string        `key:"policy.dir" format:"path" help:"Folder of Cedar policies, *.cedar; without it, those that are built in. Changes are seen while it runs."`
 	Reload         time.Duration `key:"policy.reload" default:"5s" min:"100ms" max:"1h" help:"How often the folder is looked at."`
 	AnonymousRoles []string      `key:"policy.anonymous_roles" help:"Roles of who has not signed. Without any, only a policy that is about Anonymous permits them anything."`

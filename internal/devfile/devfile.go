@@ -27,9 +27,10 @@ type File struct {
 	Prefix string `json:"prefix"`
 	// Postgres is the embedded server's connection URL.
 	Postgres string `json:"postgres"`
-	// Token opens the operations port.
-	Token   string    `json:"token"`
-	Started time.Time `json:"started"`
+	// Token opens the operations port, and the HTTP API as service:cli; PrincipalKeys sign commands as that.
+	Token         string    `json:"token"`
+	PrincipalKeys string    `json:"principalKeys"`
+	Started       time.Time `json:"started"`
 }
 
 // Write puts the file into dir, whole or not at all.
@@ -89,5 +90,5 @@ func Find(dir string) (*File, error) {
 
 // Settings are the values that it gives to settings which nobody has given, by key.
 func (f *File) Settings() map[string]string {
-	return map[string]string{"server": f.Server, "ops.url": f.Ops, "token": f.Token, "kafka.brokers": f.Kafka, "prefix": f.Prefix, "postgres.url": f.Postgres}
+	return map[string]string{"server": f.Server, "ops.url": f.Ops, "token": f.Token, "principal.keys": f.PrincipalKeys, "kafka.brokers": f.Kafka, "prefix": f.Prefix, "postgres.url": f.Postgres}
 }

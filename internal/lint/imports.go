@@ -58,6 +58,7 @@ var concrete = []string{
 	"consumers/postgres/identity",    // users, sessions, claims
 	"consumers/postgres/experiments", // experiments, their units and what is measured of them
 	"consumers/reactor/purchases",    // paying an order records a purchase
+	"consumers/revocation",           // who does not count any more
 	"internal/searchindex",           // orders_search, for sinks and readers
 	"internal/bench",                 // the benchmarks' own account
 	"internal/verify",                // daily sales, folded anew to be compared

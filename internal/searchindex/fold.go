@@ -62,7 +62,7 @@ func evolve(d *Document, e *event.Recorded) error {
 		d.Status, d.Customer, d.Lines = "placed", body.GetCustomer(), lines
 		d.PlacedAt = at(body.GetPlacedAt(), e)
 		if body.GetNotes() != "" {
-			d.Notes = []Note{{Text: body.GetNotes(), NotedAt: d.PlacedAt, Author: e.Principal}}
+			d.Notes = []Note{{Text: body.GetNotes(), NotedAt: d.PlacedAt}}
 		}
 		return total(d, body.GetTotal())
 	case *orderv1.LineAdded:

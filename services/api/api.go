@@ -83,11 +83,14 @@ func (a *API) route() {
 	if a.cfg.Commands != nil {
 		add(route{method: http.MethodPost, path: "/v1/commands", handle: a.postBatch, describe: describeBatch})
 	}
-	get("/openapi.json", a.serveOpenAPI, nil)
+	open := func(path string, handle func(*call) error) {
+		add(route{method: http.MethodGet, path: path, handle: handle, open: true})
+	}
+	open("/openapi.json", a.serveOpenAPI)
 	if len(a.cfg.Topics) > 0 {
 		get("/asyncapi.json", a.serveAsyncAPI, nil)
 	}
-	get("/docs", a.serveDocs, nil)
+	open("/docs", a.serveDocs)
 }
 
 func (a *API) serveOpenAPI(c *call) error { return c.writeStatic("application/json", a.openapi) }

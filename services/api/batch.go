@@ -161,6 +161,9 @@ func (a *API) readLine(c *call, line []byte) (submission, error) {
 	if !ok || !ct.Public {
 		return submission{}, unknownCommand(t, in.Command)
 	}
+	if err := a.may(c, ct.Type); err != nil {
+		return submission{}, err
+	}
 	id, err := event.ParseStreamID(in.ID)
 	if err != nil {
 		return submission{}, malformed("id", streamMessage(err))

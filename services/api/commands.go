@@ -154,6 +154,9 @@ func (a *API) readCommand(c *call) (submission, error) {
 	if !ok || !ct.Public {
 		return submission{}, unknownCommand(t, c.vars["command"])
 	}
+	if err := a.may(c, ct.Type); err != nil {
+		return submission{}, err
+	}
 	key, has, err := one(c.r.Header, "Idempotency-Key")
 	if err != nil {
 		return submission{}, err

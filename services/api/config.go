@@ -41,7 +41,8 @@ type Progress interface {
 
 // Orders reads the read model orders; *query.Orders does.
 type Orders interface {
-	Get(ctx context.Context, id event.StreamID) (query.Order, error)
+	// Get finds an order, that of a customer where that is not empty.
+	Get(ctx context.Context, id event.StreamID, customer string) (query.Order, error)
 	List(ctx context.Context, f query.OrderFilter) (query.Page[query.Order], error)
 }
 
@@ -99,6 +100,11 @@ type Config struct {
 	// Topics are what the AsyncAPI document describes; none, no document.
 	Topics   []Topics
 	Commands Commands
+	// Authenticate says who sends a request to an operation that is not open. An error that wraps event.ErrUnavailable says that
+	// nobody can tell, any other that the request is not authenticated. Nil: whoever the request's context names.
+	Authenticate Authenticate
+	// Access says who may do and see what; nil: everybody everything.
+	Access Access
 	// Partitions is how many partitions the topics of an aggregate type have: positions in others are refused. Nil: none is.
 	Partitions func(aggregate string) int32
 	Orders     Orders

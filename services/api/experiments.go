@@ -10,6 +10,7 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/event/principal"
 	"github.com/cqrsflow/cqrsflow/experiment"
 	"github.com/cqrsflow/cqrsflow/experiment/results"
 	"github.com/cqrsflow/cqrsflow/query"
@@ -35,6 +36,9 @@ func (a *API) listExperiments(c *call) error {
 	if err := c.params.err(); err != nil {
 		return err
 	}
+	if err := a.all(c, "experiments.read"); err != nil {
+		return err
+	}
 	ctx, cancel, err := a.caughtUp(c, query.ExperimentsModel)
 	if err != nil {
 		return err
@@ -53,6 +57,9 @@ func (a *API) listExperiments(c *call) error {
 }
 
 func (a *API) getExperiment(c *call) error {
+	if err := a.all(c, "experiments.read"); err != nil {
+		return err
+	}
 	ctx, cancel, err := a.caughtUp(c, query.ExperimentsModel)
 	if err != nil {
 		return err
@@ -74,6 +81,9 @@ func experimentOfRow(r query.Experiment) json.RawMessage {
 func (a *API) getResults(c *call) error {
 	plan, format := c.params.version("plan", 1), c.params.oneOf("format", "json", "html")
 	if err := c.params.err(); err != nil {
+		return err
+	}
+	if err := a.all(c, "experiments.read"); err != nil {
 		return err
 	}
 	ctx, cancel, err := a.caughtUp(c, query.ExperimentsModel)
@@ -108,6 +118,11 @@ func (a *API) getAssignment(c *call) error {
 	}
 	if unit == "" {
 		return malformed("unit", "it is missing")
+	}
+	if p := principal.FromContext(c.r.Context()); p.Kind != principal.User || p.ID != string(unit) { // what they see themselves they may know
+		if err := a.all(c, "experiments.read"); err != nil {
+			return err
+		}
 	}
 	shown, err := a.cfg.Assigner.Variant(c.stream, unit)
 	if err != nil {

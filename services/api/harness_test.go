@@ -171,8 +171,8 @@ type orders struct {
 	err    error
 }
 
-func (o *orders) Get(_ context.Context, id event.StreamID) (query.Order, error) {
-	if r, ok := o.rows[id]; ok || o.err != nil {
+func (o *orders) Get(_ context.Context, id event.StreamID, customer string) (query.Order, error) {
+	if r, ok := o.rows[id]; ok && (customer == "" || r.Customer == customer) || o.err != nil {
 		return r, o.err
 	}
 	return query.Order{}, event.ErrNotFound
@@ -184,9 +184,10 @@ func (o *orders) List(_ context.Context, f query.OrderFilter) (query.Page[query.
 }
 
 type customers struct {
-	rows map[event.StreamID]query.Customer
-	page query.Page[query.Customer]
-	err  error
+	rows   map[event.StreamID]query.Customer
+	page   query.Page[query.Customer]
+	filter query.CustomerFilter
+	err    error
 }
 
 func (c *customers) Get(_ context.Context, id event.StreamID) (query.Customer, error) {
@@ -196,7 +197,8 @@ func (c *customers) Get(_ context.Context, id event.StreamID) (query.Customer, e
 	return query.Customer{}, event.ErrNotFound
 }
 
-func (c *customers) List(context.Context, query.CustomerFilter) (query.Page[query.Customer], error) {
+func (c *customers) List(_ context.Context, f query.CustomerFilter) (query.Page[query.Customer], error) {
+	c.filter = f
 	return c.page, c.err
 }
 

@@ -41,7 +41,8 @@ func (a *API) document() error {
 	}
 	d := &document{api: a, comments: texts, registry: huma.NewMapRegistry(schemaPrefix, huma.DefaultSchemaNamer)}
 	d.openapi = &huma.OpenAPI{OpenAPI: "3.1.0", Info: &huma.Info{Title: "cqrsflow", Version: "v1", Description: about},
-		Components: &huma.Components{Schemas: d.registry}}
+		Components: &huma.Components{Schemas: d.registry, SecuritySchemes: map[string]*huma.SecurityScheme{bearer: {Type: "http", Scheme: "bearer",
+			Description: "An access token, as POST /v1/auth/login gives it, or the operator's."}}}}
 	d.kinds = slices.Clone(problemKinds)
 	for _, p := range a.cfg.Problems {
 		if !slices.ContainsFunc(d.kinds, func(k kind) bool { return k.Code == p.Code }) {
@@ -179,12 +180,19 @@ var (
 
 // operation adds an operation; problems are the codes that it can answer with, besides those that all can.
 func (d *document) operation(op *huma.Operation, problems ...string) {
+	if op.Security == nil { // not even none
+		op.Security = []map[string][]string{{bearer: {}}}
+	}
+	always := []string{codeMalformed, codeInternal, codeUnavailable}
+	if len(op.Security) > 0 {
+		always = append(always, codeUnauthenticated, codeDenied)
+	}
 	byStatus := map[int][]string{}
 	if d.api.cfg.Gateway {
 		problems = slices.Concat(problems, gatewayCodes)
 	}
 	for _, k := range d.kinds {
-		if slices.Contains(problems, k.Code) || slices.Contains([]string{codeMalformed, codeInternal, codeUnavailable}, k.Code) {
+		if slices.Contains(problems, k.Code) || slices.Contains(always, k.Code) {
 			byStatus[k.Status] = append(byStatus[k.Status], "`"+k.Code+"`: "+k.Text)
 		}
 	}
@@ -327,7 +335,7 @@ func (d *document) command(t *decider.Type, ct decider.CommandType) {
 				Headers: responseHeaders("ETag", "Cqrs-Position", "Idempotent-Replayed")},
 			"202": {Description: "Taken; the outcome can be asked for later.", Content: jsonBody(dtoOf[Pending](d)), Headers: responseHeaders("Location")},
 		}}
-	d.operation(op, codeDenied, codeRejected, codeConflict, codeTooLarge, codeMediaType, codeInvalid, codeReused, codeUnknownOutcome)
+	d.operation(op, codeRejected, codeConflict, codeTooLarge, codeMediaType, codeInvalid, codeReused, codeUnknownOutcome)
 }
 
 func describeBatch(d *document, rt *route) {

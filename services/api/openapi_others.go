@@ -32,12 +32,8 @@ func (d *document) others(o *apidoc.Operation) error {
 	for _, name := range slices.Sorted(maps.Keys(o.Query)) {
 		op.Parameters = append(op.Parameters, &huma.Param{Name: name, In: "query", Description: o.Query[name], Schema: &huma.Schema{Type: huma.TypeString}})
 	}
-	if o.Private {
-		if d.openapi.Components.SecuritySchemes == nil {
-			d.openapi.Components.SecuritySchemes = map[string]*huma.SecurityScheme{bearer: {Type: "http", Scheme: "bearer", BearerFormat: "JWT",
-				Description: "The access token of a login or a refresh."}}
-		}
-		op.Security = []map[string][]string{{bearer: {}}}
+	if !o.Private {
+		op.Security = []map[string][]string{}
 	}
 	if o.Body != nil {
 		body, err := d.exemplary(o.Body, "application/json")

@@ -5,6 +5,7 @@ import (
 
 	"github.com/cqrsflow/cqrsflow/decider"
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/producer"
 )
 
 // answer is what became of a command, as it is shown: exactly one field is set.
@@ -45,6 +46,9 @@ func problemOfOutcome(o event.Outcome) *Problem {
 		case codeReused, codeUnknownCommand, codeMalformedCommand, codeWrongPartition, codeEventTooLarge:
 			code = o.Code
 		}
+	}
+	if o.Kind == event.Denied && o.Code == producer.CodePrincipalUnchecked { // nothing was found out, and nothing done
+		return problem(codeUnavailable, o.Message).with("Retry-After", "1")
 	}
 	p := problem(code, o.Message)
 	if o.Code != "" {

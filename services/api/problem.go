@@ -47,6 +47,7 @@ const (
 	codeMediaType        = "unsupported_media_type"
 	codeConflict         = "version_conflict"
 	codeInvalid          = "invalid_command"
+	codeUnauthenticated  = "unauthenticated"
 	codeDenied           = "permission_denied"
 	codeUnavailable      = "unavailable"
 	codeUnknownOutcome   = "outcome_unknown"
@@ -63,7 +64,7 @@ const (
 )
 
 // gatewayCodes are those of a gateway before the API, which may answer any request with them.
-var gatewayCodes = []string{"unauthenticated", codeDenied, "cross_origin", "request_timeout", "rate_limited", "bad_gateway", "gateway_timeout"}
+var gatewayCodes = []string{codeUnauthenticated, codeDenied, "cross_origin", "request_timeout", "rate_limited", "bad_gateway", "gateway_timeout"}
 
 // kind is what the documentation says of a code; see problemKinds.
 type kind struct {
@@ -76,7 +77,7 @@ type kind struct {
 // problemKinds are all codes but the domains' own, in the order in which /docs lists them.
 var problemKinds = []kind{
 	{codeMalformed, 400, "Malformed request", "The request cannot be read: a header, a parameter, an ID or the JSON. errors names the part at fault where there is one."},
-	{"unauthenticated", 401, "Unauthenticated", "There is no access token, or it is good for nothing."},
+	{codeUnauthenticated, 401, "Unauthenticated", "There is no token, or none that counts any more: log in, or refresh it."},
 	{codeDenied, 403, "Permission denied", "The principal may not do this."},
 	{"cross_origin", 403, "Cross-origin request", "The request would change something and comes from a page of another site."},
 	{codeNotFound, 404, "Not found", "There is nothing by that ID, or no such path."},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cqrsflow/cqrsflow/event"
+	"github.com/cqrsflow/cqrsflow/event/principal"
 	"github.com/cqrsflow/cqrsflow/query"
 )
 
@@ -59,12 +60,19 @@ func (a *API) staleStream(ctx context.Context, c *call, model, aggregate string)
 }
 
 func (a *API) getOrder(c *call) error {
+	owner, err := a.owner(c, "orders.read")
+	if err != nil {
+		return err
+	}
 	ctx, cancel, err := a.caughtUp(c, query.OrdersModel)
 	if err != nil {
 		return err
 	}
 	defer cancel()
-	o, err := a.cfg.Orders.Get(ctx, c.stream)
+	o, err := a.cfg.Orders.Get(ctx, c.stream, owner)
+	if err != nil && owner != "" { // whether it is somebody else's, or parked, is not theirs to know
+		return err
+	}
 	if err != nil {
 		return a.absent(ctx, c, query.OrdersModel.Name, "order", err)
 	}
@@ -94,11 +102,21 @@ func (a *API) listOrders(c *call) error {
 	if err := p.err(); err != nil {
 		return err
 	}
+	owner, err := a.owner(c, "orders.read")
+	if err != nil {
+		return err
+	}
 	ctx, cancel, err := a.caughtUp(c, query.OrdersModel)
 	if err != nil {
 		return err
 	}
 	defer cancel()
+	if owner != "" && f.Customer != "" && f.Customer != owner {
+		return c.writeTagged("", OrderList{Items: []Order{}})
+	}
+	if owner != "" {
+		f.Customer = owner
+	}
 	rows, err := a.cfg.Orders.List(ctx, f)
 	if err != nil {
 		return err
@@ -112,6 +130,13 @@ func (a *API) listOrders(c *call) error {
 }
 
 func (a *API) getCustomer(c *call) error {
+	owner, err := a.owner(c, "customers.read")
+	if err != nil {
+		return err
+	}
+	if owner != "" && owner != string(c.stream) {
+		return event.ErrNotFound
+	}
 	ctx, cancel, err := a.caughtUp(c, query.CustomersModel)
 	if err != nil {
 		return err
@@ -133,6 +158,11 @@ func (a *API) listCustomers(c *call) error {
 	if err := c.params.err(); err != nil {
 		return err
 	}
+	owner, err := a.owner(c, "customers.read")
+	if err != nil {
+		return err
+	}
+	f.ID = owner
 	ctx, cancel, err := a.caughtUp(c, query.CustomersModel)
 	if err != nil {
 		return err
@@ -155,6 +185,27 @@ func historyOf(aggregate string) query.Model {
 	return query.Model{Name: query.HistoryModel.Name, Aggregates: []string{aggregate}}
 }
 
+// mayLookBack is caughtUp for the history of a stream that the caller may see.
+func (a *API) mayLookBack(c *call) (context.Context, context.CancelFunc, error) {
+	owner, err := a.owner(c, c.aggregate.Plural+".history")
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel, err := a.caughtUp(c, historyOf(c.aggregate.Name))
+	if err != nil {
+		return nil, nil, err
+	}
+	owns, err := a.ownsStream(ctx, c, owner)
+	if err == nil && !owns {
+		err = event.ErrNotFound
+	}
+	if err != nil {
+		cancel()
+		return nil, nil, err
+	}
+	return ctx, cancel, nil
+}
+
 func (a *API) listEvents(c *call) error {
 	p := c.params
 	after, limit := p.version("after", 0), p.limit()
@@ -167,7 +218,7 @@ func (a *API) listEvents(c *call) error {
 	if err := p.err(); err != nil {
 		return err
 	}
-	ctx, cancel, err := a.caughtUp(c, historyOf(c.aggregate.Name))
+	ctx, cancel, err := a.mayLookBack(c)
 	if err != nil {
 		return err
 	}
@@ -198,7 +249,7 @@ func (a *API) getState(c *call) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel, err := a.caughtUp(c, historyOf(c.aggregate.Name))
+	ctx, cancel, err := a.mayLookBack(c)
 	if err != nil {
 		return err
 	}
@@ -240,6 +291,10 @@ func (a *API) getCommand(c *call) error {
 	if event.CheckCommandID(id) != nil {
 		return malformed("commandId", "it must be 1 to 64 printable ASCII characters")
 	}
+	owner, err := a.owner(c, c.aggregate.Plural+".read")
+	if err != nil {
+		return err
+	}
 	ctx, cancel, err := a.caughtUp(c, historyOf(c.aggregate.Name))
 	if err != nil {
 		return err
@@ -251,6 +306,16 @@ func (a *API) getCommand(c *call) error {
 			return problem(codeCommandNotFound, "There is no outcome of that command, or none yet.")
 		}
 		return err
+	}
+	// What somebody asked for themselves they may hear of, though it may not have become theirs.
+	if owner != "" && o.Principal != (principal.Principal{Kind: principal.User, ID: owner}).String() {
+		owns, err := a.ownsStream(ctx, c, owner)
+		if err != nil {
+			return err
+		}
+		if !owns {
+			return problem(codeCommandNotFound, "There is no outcome of that command, or none yet.")
+		}
 	}
 	state, err := a.stateAfter(ctx, c, o)
 	if err != nil {

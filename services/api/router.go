@@ -21,7 +21,9 @@ type route struct {
 	path     string
 	segments []string
 	query    []param
-	handle   func(*call) error
+	// open operations need no token.
+	open   bool
+	handle func(*call) error
 	// describe adds the operation to the OpenAPI document; nil leaves it out.
 	describe func(*document, *route)
 }

@@ -15,6 +15,9 @@ func (a *API) dailySales(c *call) error {
 	if !from.IsZero() && !to.IsZero() && to.Before(from) {
 		return malformed("to", "it is before from")
 	}
+	if err := a.all(c, "daily_sales.read"); err != nil {
+		return err
+	}
 	ctx, cancel, err := a.caughtUp(c, query.SalesModel)
 	if err != nil {
 		return err

@@ -47,11 +47,21 @@ func (a *API) searchOrders(c *call) error {
 	if err := p.err(); err != nil {
 		return err
 	}
+	owner, err := a.owner(c, "orders.read")
+	if err != nil {
+		return err
+	}
 	ctx, cancel, err := a.caughtUp(c, searchModel)
 	if err != nil {
 		return err
 	}
 	defer cancel()
+	if owner != "" && req.Customer != "" && req.Customer != owner {
+		return c.writeTagged("", resultOf(search.Result{}))
+	}
+	if owner != "" {
+		req.Customer = owner
+	}
 	found, err := a.cfg.Search.Search(ctx, req)
 	switch {
 	case errors.Is(err, query.ErrBadCursor):

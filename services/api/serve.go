@@ -50,6 +50,11 @@ func (a *API) serve(c *call) error {
 		return err
 	}
 	c.pattern = rt.path
+	if !rt.open {
+		if err := a.authenticated(c); err != nil {
+			return err
+		}
+	}
 	if err := a.bind(c, rt, segments); err != nil {
 		return err
 	}

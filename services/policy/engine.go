@@ -132,6 +132,11 @@ func (e *Engine) Command(r *Request) Decision {
 	return d
 }
 
+// Possible says whether p may do a command at all: see Set.Possible.
+func (e *Engine) Possible(p principal.Principal, command string) Decision {
+	return e.set.Load().Possible(p, command)
+}
+
 // Scope says which rows of a query's read model p may see: see Set.Scope.
 func (e *Engine) Scope(p principal.Principal, query string) Scope {
 	return e.set.Load().Scope(p, query)

@@ -148,6 +148,9 @@ func Parse(v *Vocabulary, sources []Source) (*Set, error) {
 				continue
 			}
 			s.policies = append(s.policies, named{cedar.PolicyID(id), p})
+			if may := permits(p); may != nil {
+				s.possible = append(s.possible, named{cedar.PolicyID(id), may})
+			}
 		}
 	}
 	if len(problems) > 0 {

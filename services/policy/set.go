@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/cedar-policy/cedar-go"
+	publicast "github.com/cedar-policy/cedar-go/ast"
+	"github.com/cedar-policy/cedar-go/x/exp/ast"
 
 	"github.com/cqrsflow/cqrsflow/event"
 	"github.com/cqrsflow/cqrsflow/event/principal"
@@ -19,6 +21,8 @@ const DefaultDeny = "default-deny"
 type Set struct {
 	vocabulary *Vocabulary
 	policies   []named
+	// possible are the permits, without their conditions and whatever they are about.
+	possible []named
 	// anonymous are the roles of who has not signed.
 	anonymous []string
 }
@@ -26,6 +30,26 @@ type Set struct {
 type named struct {
 	id     cedar.PolicyID
 	policy *cedar.Policy
+}
+
+// Possible says whether p may do a command at all, in some state, of some stream. That is cheap to ask before anything is
+// published; that it is allowed does not mean that Command allows it.
+func (s *Set) Possible(p principal.Principal, command string) Decision {
+	aggregate, ok := s.vocabulary.commands[command]
+	if !ok {
+		return Decision{Policy: DefaultDeny, Err: fmt.Errorf("%w: there is no command %q", event.ErrUnknownType, command)}
+	}
+	w := s.vocabulary.world(p, s.anonymous, command, cedar.Entity{UID: uid(s.vocabulary.resources[aggregate].typ, "")}, nil)
+	return (&Set{policies: s.possible}).decide(w)
+}
+
+// permits makes the policy of Possible of one; nil of one that forbids.
+func permits(p *cedar.Policy) *cedar.Policy {
+	of := (*ast.Policy)(p.AST())
+	if of.Effect != ast.EffectPermit {
+		return nil
+	}
+	return cedar.NewPolicyFromAST((*publicast.Policy)(&ast.Policy{Effect: of.Effect, Principal: of.Principal, Action: of.Action, Resource: ast.ScopeTypeAll{}}))
 }
 
 // All lists the policies in the order of their files, for Cedar: so decisions name the same one every time.

@@ -6,10 +6,11 @@
     python consume.py order --until-end          # what has happened so far
     python consume.py order --group billing      # goes on where this group was
 
-The document is asked of a running cqrsflow (--asyncapi URL), or read from a file (--asyncapi FILE).
+The document is asked of a running cqrsflow (--asyncapi URL; CQRSFLOW_TOKEN has a token), or read from a file (--asyncapi FILE).
 """
 import argparse
 import json
+import os
 import pathlib
 import signal
 import sys
@@ -24,7 +25,8 @@ from grpc_tools import protoc
 
 def load(where):
     if where.startswith(("http://", "https://")):
-        with urllib.request.urlopen(where, timeout=10) as answer:
+        request = urllib.request.Request(where, headers={"Authorization": "Bearer " + os.environ.get("CQRSFLOW_TOKEN", "")})
+        with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
     return json.loads(pathlib.Path(where).read_text())
 

@@ -131,6 +131,11 @@ kafka:
 {{- $_ := set $config "identity" $users -}}
 {{- end -}}
 {{- end -}}
+{{- if and (eq .name "query") .root.Values.identity.issuer .root.Values.identity.publicURL -}}
+{{- with .root.Values.identity -}}
+{{- $_ := set $config "identity" (dict "issuer" .issuer "audience" .audience "jwks_url" (printf "%s/.well-known/jwks.json" (trimSuffix "/" .publicURL))) -}}
+{{- end -}}
+{{- end -}}
 {{- if eq .role.kind "StatefulSet" -}}
 {{- $_ := set $config "processor" (dict "static" true "session_timeout" (printf "%ds" (int .role.sessionTimeoutSeconds))) -}}
 {{- end -}}
