@@ -60,7 +60,7 @@ func TestGatewayIsDocumented(t *testing.T) {
 			t.Errorf("gateway %t: the overview is documented: %t", there, !there)
 		}
 		responses := paths["/v1/orders"].(map[string]any)["get"].(map[string]any)["responses"].(map[string]any)
-		for _, status := range []string{"429", "502", "504"} {
+		for _, status := range []string{"408", "429", "502", "504"} {
 			if (responses[status] != nil) != there {
 				t.Errorf("gateway %t: %s is documented: %t", there, status, !there)
 			}
