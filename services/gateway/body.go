@@ -78,7 +78,7 @@ func takeBody(w http.ResponseWriter, r *http.Request, most int64) error {
 	n, err := io.CopyN(first, in, size)
 	b := &body{Reader: first, Closer: in}
 	switch {
-	case err == io.EOF, err == nil && n == r.ContentLength:
+	case errors.Is(err, io.EOF), err == nil && n == r.ContentLength:
 		// All is here, whatever the header says of its length.
 		b.whole.Store(true)
 		r.ContentLength = n

@@ -67,7 +67,7 @@ func (e *endpoint) send(in *http.Request, transport http.RoundTripper, left int)
 	resp, err := transport.RoundTrip(r)
 	inTime := late()
 	switch {
-	case err == nil && !inTime, err != nil && context.Cause(ctx) == errAttempt:
+	case err == nil && !inTime, err != nil && errors.Is(context.Cause(ctx), errAttempt):
 		if err == nil {
 			_ = resp.Body.Close()
 		}
