@@ -119,7 +119,7 @@ func (a *API) getAssignment(c *call) error {
 	if unit == "" {
 		return malformed("unit", "it is missing")
 	}
-	if p := principal.FromContext(c.r.Context()); p.Kind != principal.User || p.ID != string(unit) { // what they see themselves they may know
+	if p := principal.FromContext(c.r.Context()); p.Kind != principal.User || p.ID != unit { // what they see themselves they may know
 		if err := a.all(c, "experiments.read"); err != nil {
 			return err
 		}
