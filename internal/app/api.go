@@ -125,7 +125,7 @@ func (p *process) followExperiments() (*assignments.Follower, error) {
 
 // startHTTP answers on the public port what the roles have put there: the gateway, or what stands behind one on another host.
 func (p *process) startHTTP(port *publicPort) error {
-	var handler http.Handler = gateway.Trust(p.keys, p.log, http.HandlerFunc(port.route))
+	handler := gateway.Trust(p.keys, p.log, http.HandlerFunc(port.route))
 	if port.gateway != nil {
 		handler = port.gateway
 	}
