@@ -132,7 +132,7 @@ func (s *servers) start(ctx context.Context, h http.Handler) (url string, err er
 
 func (s *servers) wait() {
 	for _, e := range s.ended {
-		_ = <-e // what broke was told by the requests
+		<-e // what broke was told by the requests
 	}
 }
 
