@@ -11,6 +11,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -117,24 +118,18 @@ func (somebody) Authenticate(context.Context, *http.Request) (gateway.Caller, er
 }
 
 // servers are those of the benchmark, each on a free port of this machine.
-type servers struct{ ended []chan error }
+type servers struct{ running sync.WaitGroup }
 
 func (s *servers) start(ctx context.Context, h http.Handler) (url string, err error) {
 	srv, err := httpserver.Listen(ctx, httpserver.Config{Handler: h, Addr: net.JoinHostPort("127.0.0.1", "0"), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return "", err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- srv.Run(ctx) }()
-	s.ended = append(s.ended, ended)
+	s.running.Go(func() { _ = srv.Run(ctx) }) // what broke, the requests tell
 	return "http://" + srv.Addr(), nil
 }
 
-func (s *servers) wait() {
-	for _, e := range s.ended {
-		<-e // what broke was told by the requests
-	}
-}
+func (s *servers) wait() { s.running.Wait() }
 
 // asker asks for orders.
 type asker struct{ client *http.Client }
