@@ -231,6 +231,7 @@ func TestDev(t *testing.T) {
 	if code, _, errs := cqrsflow(t, "", nil, devArgs(dir)...); code != 1 || !strings.Contains(errs, "another cqrsflow dev runs on "+dir) {
 		t.Errorf("a second dev: %d, %s", code, errs)
 	}
+	documentsAreCurrent(t, d)
 	place := `{"customer":"ada","lines":[{"sku":"cd","name":"CD","quantity":1,"total":{"amount":"11.77","currency":"USD"}}]}`
 	resp := d.send(http.MethodPost, "/v1/orders/o-1/place", place, d.file().Token)
 	_ = resp.Body.Close()

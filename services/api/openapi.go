@@ -200,10 +200,31 @@ func (d *document) operation(op *huma.Operation, problems ...string) {
 		op.Responses[strconv.Itoa(status)] = &huma.Response{Description: strings.Join(lines, "\n\n"),
 			Content: map[string]*huma.MediaType{"application/problem+json": {Schema: dtoOf[Problem](d)}}}
 	}
+	d.examples(op)
 	d.openapi.AddOperation(op)
 	d.operations = append(d.operations, op)
 	if !slices.ContainsFunc(d.openapi.Tags, func(t *huma.Tag) bool { return t.Name == op.Tags[0] }) {
 		d.openapi.Tags = append(d.openapi.Tags, &huma.Tag{Name: op.Tags[0]})
+	}
+}
+
+// examples gives each body that an operation takes, and each answer that is no problem, an example, where it has none.
+func (d *document) examples(op *huma.Operation) {
+	contents := []map[string]*huma.MediaType{}
+	if op.RequestBody != nil {
+		contents = append(contents, op.RequestBody.Content)
+	}
+	for status, r := range op.Responses {
+		if strings.HasPrefix(status, "2") {
+			contents = append(contents, r.Content)
+		}
+	}
+	for _, content := range contents {
+		for _, m := range content {
+			if m.Schema != nil && m.Example == nil && len(m.Examples) == 0 {
+				m.Example = d.example(m.Schema, "", 0)
+			}
+		}
 	}
 }
 

@@ -51,6 +51,13 @@ func TestOpenAPI(t *testing.T) {
 			}
 			ids[id] = true
 			checkParameters(t, path, op)
+			if body, ok := op["requestBody"].(map[string]any); ok {
+				for media, m := range body["content"].(map[string]any) {
+					if m.(map[string]any)["example"] == nil {
+						t.Errorf("%s %s: what is sent as %s has no example", method, path, media)
+					}
+				}
+			}
 		}
 	}
 	for _, want := range []string{"/v1/orders/{id}/place", "/v1/orders/{id}/add-line", "/v1/accounts/{id}/deposit", "/v1/commands", "/v1/orders", "/v1/orders/{id}", "/v1/orders/search",
