@@ -41,6 +41,8 @@ type CommandType struct {
 	Public bool
 	// Summary is one sentence for the API's documentation.
 	Summary string
+	// Example is a body in JSON, for the API's documentation; where it is empty, one is made of the schema.
+	Example string
 }
 
 // Spec registers an aggregate: everything that the engines need to know of it.

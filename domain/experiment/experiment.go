@@ -50,7 +50,7 @@ func Spec(codec decider.Codec) decider.Spec[proto.Message, proto.Message, *exper
 	return decider.Spec[proto.Message, proto.Message, *experimentv1.ExperimentState]{
 		Name: Name, Plural: "experiments", Fingerprint: Fingerprint, Decider: Decider, Codec: codec,
 		Commands: []decider.CommandType{
-			{Type: "experiment.v1.DefineExperiment", Name: "define", Public: true, Summary: "Give an experiment that does not run a plan."},
+			{Type: "experiment.v1.DefineExperiment", Name: "define", Public: true, Summary: "Give an experiment that does not run a plan.", Example: example},
 			{Type: "experiment.v1.StartExperiment", Name: "start", Public: true, Summary: "Begin to assign units by the plan, which does not change any more."},
 			{Type: "experiment.v1.StopExperiment", Name: "stop", Public: true, Summary: "Stop assigning units: the control serves everybody."},
 			{Type: "experiment.v1.DecideExperiment", Name: "decide", Public: true, Summary: "Record what follows from a stopped experiment."},
@@ -94,3 +94,8 @@ func word(s status) string {
 	}
 	return ""
 }
+
+// example is a plan, as it is sent.
+const example = `{"plan": {"hypothesis": "A fee for shipping below 25 dollars brings more revenue a customer.", "aggregate": "order", "unit": "customer",
+"variants": [{"name": "v1", "weight": 5000}, {"name": "v2", "weight": 5000}],
+"primary": {"name": "revenue", "kind": "mean", "event": "order.v1.OrderPaid", "field": "total.amount"}, "effect": 0.1, "units": 6000}}`

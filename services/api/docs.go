@@ -218,6 +218,8 @@ func (d *document) example(s *huma.Schema, name string, depth int) any {
 		return out
 	case s.Type == huma.TypeInteger:
 		return 1
+	case s.Type == huma.TypeNumber:
+		return 0.5
 	case s.Type == huma.TypeBoolean:
 		return true
 	case s.Format == "date-time":

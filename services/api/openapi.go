@@ -208,6 +208,14 @@ func (d *document) operation(op *huma.Operation, problems ...string) {
 	}
 }
 
+// exampleOf is the example that a command was registered with; nil where there is none.
+func exampleOf(ct decider.CommandType) any {
+	if ct.Example == "" {
+		return nil
+	}
+	return json.RawMessage(ct.Example)
+}
+
 // examples gives each body that an operation takes, and each answer that is no problem, an example, where it has none.
 func (d *document) examples(op *huma.Operation) {
 	contents := []map[string]*huma.MediaType{}
@@ -350,7 +358,7 @@ func (d *document) command(t *decider.Type, ct decider.CommandType) {
 	}
 	op := &huma.Operation{Method: http.MethodPost, Path: "/v1/" + t.Plural + "/{id}/" + ct.Name, OperationID: strings.ReplaceAll(ct.Name, "-", "_") + "_" + t.Name,
 		Tags: []string{t.Plural}, Summary: summary, Description: about, Parameters: append([]*huma.Param{idParam}, commandHeaders...),
-		RequestBody: &huma.RequestBody{Content: jsonBody(body)},
+		RequestBody: &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {Schema: body, Example: exampleOf(ct)}}},
 		Responses: map[string]*huma.Response{
 			"200": {Description: "Accepted: the events are appended, or there was nothing to do.", Content: jsonBody(d.accepted(t)),
 				Headers: responseHeaders("ETag", "Cqrs-Position", "Idempotent-Replayed")},
