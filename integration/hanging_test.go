@@ -3,6 +3,7 @@ package integration_test
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"log/slog"
 	"testing"
@@ -57,6 +58,12 @@ func TestHangingTransactions(t *testing.T) {
 			var epoch int16
 			if c.before {
 				id, epoch = commit(t, opts, c.id, c.topic)
+				harness.Eventually(t, harness.Patience, "its marker is there", func() error {
+					if at := stable(c.topic); at != 2 {
+						return fmt.Errorf("stable up to %d", at)
+					}
+					return nil
+				})
 			} else {
 				id, epoch = initialise(t, cl, c.id)
 			}
