@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -330,8 +331,9 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 		end = kgo.PreTxnCommitFnContext(end, w.stamp)
 	}
 	w.step.emit = func(r *kgo.Record) {
-		sess.Produce(end, r, func(_ *kgo.Record, err error) {
+		sess.Produce(end, r, func(r *kgo.Record, err error) {
 			if err != nil {
+				r.Offset = math.MaxInt64 // it was given none: nothing follows from it
 				fail(err)
 			}
 		})
@@ -380,13 +382,16 @@ func (w *worker) transaction(ctx, life context.Context, sess *kgo.GroupTransactS
 		}
 	})
 	// The session commits what was written, failed or not: so wait for every promise first.
+	flushed := true
 	if err := sess.Client().Flush(end); err != nil {
 		fail(err)
+		flushed = false
 	} else {
 		reuse = w.enc.Reset
 	}
 	for _, o := range touched {
-		if what, ok := o.part.regressed(); ok && failure.Load() == nil {
+		// Also where something else has failed: what was written before can hide the loss from whoever restores.
+		if what, ok := o.part.regressed(); ok && flushed {
 			fail(o.loses(what))
 		}
 	}
